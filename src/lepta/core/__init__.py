@@ -1,0 +1,1 @@
+"""Errors, schema, tasks, typed configuration, plug-in registry, progress events, atomic files."""

@@ -1,0 +1,142 @@
+"""Binary and multi-class classification."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field as Option
+from pydantic import model_validator
+
+from lepta.core.errors import DataError, SchemaError, Where, suggest
+from lepta.core.tasks.base import OutputSpec, Task
+
+PROBABILITIES = "probabilities"
+
+
+def label_of(value: Any) -> str | None:
+    """Return the class label of a raw target value, or None when it is missing.
+
+    Whole floats read as integers ("1.0" and 1 are the label "1"), booleans as "true"/"false".
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating):
+        if np.isnan(value):
+            return None
+        return str(int(value)) if float(value).is_integer() else repr(float(value))
+    return str(value).strip() or None
+
+
+class Classification(Task):
+    """What binary and multi-class have in common: an ordered list of classes."""
+
+    classes: tuple[str, ...] = Option(min_length=2)
+
+    loss: ClassVar[str] = "cross_entropy"
+    maximise: ClassVar[bool] = True
+    is_classification: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Classification:
+        if len(set(self.classes)) != len(self.classes):
+            raise SchemaError(
+                f"The classes of {self.target!r} are not distinct.", where=Where(field=self.target)
+            )
+        return self
+
+    @property
+    def width(self) -> int:
+        return len(self.classes)
+
+    def encode(self, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
+        codes = {label: code for code, label in enumerate(self.classes)}
+        encoded = np.empty(len(values), np.int64)
+        for row, value in enumerate(values):
+            label = label_of(value)
+            if label is None or label not in codes:
+                raise self._refusal(label, row + 1)
+            encoded[row] = codes[label]
+        return encoded
+
+    def _refusal(self, label: str | None, row: int) -> DataError:
+        where = Where(row=row, field=self.target)
+        if label is None:
+            return DataError(
+                f"The target {self.target!r} is missing.",
+                where=where,
+                fix="Fill the value in or drop the row.",
+            )
+        return DataError(
+            f"{label!r} is not a class of {self.target!r}.{suggest(label, self.classes)}",
+            where=where,
+            fix=f"The classes are: {', '.join(self.classes)}.",
+        )
+
+    def output(self) -> OutputSpec:
+        return OutputSpec(name=PROBABILITIES, dtype="float32", shape=(-1, self.width))
+
+    def columns(self, scores: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        table: dict[str, NDArray[Any]] = {"prediction": self.decide(scores)}
+        for code, label in enumerate(self.classes):
+            table[f"probability[{label}]"] = scores[:, code]
+        return table
+
+
+class Binary(Classification):
+    """Two classes; the second is the positive one.
+
+    Attributes:
+        threshold: the positive class is answered where its probability is at least this.
+    """
+
+    name: Literal["binary"] = "binary"
+    classes: tuple[str, ...] = Option(min_length=2, max_length=2)
+    threshold: float = Option(default=0.5, ge=0.0, le=1.0)
+
+    metrics: ClassVar[tuple[str, ...]] = (
+        "auroc",
+        "average_precision",
+        "accuracy",
+        "precision",
+        "recall",
+        "specificity",
+        "f1",
+        "log_loss",
+        "brier",
+        "ece",
+    )
+
+    @property
+    def positive(self) -> str:
+        """Label of the positive class."""
+        return self.classes[1]
+
+    def decide(self, scores: NDArray[Any]) -> NDArray[Any]:
+        labels = np.array(self.classes, dtype=object)
+        return labels.take((scores[:, 1] >= self.threshold).astype(np.int64))
+
+
+class Multiclass(Classification):
+    """Three classes or more; the most probable one is the answer."""
+
+    name: Literal["multiclass"] = "multiclass"
+
+    metrics: ClassVar[tuple[str, ...]] = (
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "auroc",
+        "log_loss",
+        "brier",
+        "ece",
+    )
+
+    def decide(self, scores: NDArray[Any]) -> NDArray[Any]:
+        labels = np.array(self.classes, dtype=object)
+        return labels.take(scores.argmax(axis=1))
