@@ -1,1 +1,1 @@
-"""TODO."""
+"""The command line: presentation only; every command calls a public function."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, model_validator
 from pydantic import Field as Option
 
 from lepta.core.schema import Kind
@@ -19,7 +19,9 @@ def _task(value: Any) -> Any:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, ser_json_inf_nan="constants"
+    )
 
 
 class InputSpec(_Part):
@@ -65,6 +67,18 @@ class Signature(_Part):
     inputs: tuple[InputSpec, ...]
     tensors: tuple[TensorSpec, ...]
     outputs: tuple[OutputSpec, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Signature:
+        for noun, parts in (("input", self.inputs), ("tensor", self.tensors)):
+            names = [part.name for part in parts]
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"the {noun} {twice[0]!r} stands more than once")
+        known = {spec.name for spec in self.inputs}
+        for tensor in self.tensors:
+            if unknown := sorted(set(tensor.fields) - known):
+                raise ValueError(f"the tensor {tensor.name!r} holds no input {unknown[0]!r}")
+        return self
 
 
 class Lineage(_Part):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +35,31 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Make a temporary folder beside ``path``; on success sync it and put it in place of ``path``.
+
+    A folder that stands there is swapped out and removed: whether it may be is the caller's care.
+
+    Raises:
+        OSError: the parent is missing, read-only or full; ``path`` is then as it was.
+    """
+    target = Path(path).resolve()
+    name = tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        _sync_tree(temporary)
+        if target.exists():
+            _exchange(temporary, target)
+        else:
+            temporary.rename(target)
+        _sync_folder(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -65,3 +93,30 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_tree(root: Path) -> None:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            with (Path(folder) / name).open("rb") as stream:
+                os.fsync(stream.fileno())
+        _sync_folder(Path(folder))
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Swap two folders: in one step where the system can (``renameat2``), else in three."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+        if hasattr(libc, "renameat2") and not libc.renameat2(
+            here, os.fsencode(new), here, os.fsencode(old), exchange
+        ):
+            return
+    aside = new.with_suffix(".old")
+    old.rename(aside)
+    try:
+        new.rename(old)
+    except OSError:
+        aside.rename(old)
+        raise
+    aside.rename(new)

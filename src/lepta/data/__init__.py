@@ -1,1 +1,46 @@
-"""TODO."""
+"""Data: read, infer the schema, clean, validate, split, decode into a cache."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lepta.data.dataset import Dataset
+    from lepta.data.files import Files
+    from lepta.data.issues import Issue
+    from lepta.data.options import ReadOptions
+    from lepta.data.profiles import profile
+    from lepta.data.sources import SOURCES
+    from lepta.data.splits import folds, split
+    from lepta.data.validation import require_trainable, validate
+
+_HOMES = {
+    "Dataset": "lepta.data.dataset",
+    "Files": "lepta.data.files",
+    "Issue": "lepta.data.issues",
+    "ReadOptions": "lepta.data.options",
+    "SOURCES": "lepta.data.sources",
+    "folds": "lepta.data.splits",
+    "profile": "lepta.data.profiles",
+    "require_trainable": "lepta.data.validation",
+    "split": "lepta.data.splits",
+    "validate": "lepta.data.validation",
+}
+
+__all__ = [
+    "SOURCES",
+    "Dataset",
+    "Files",
+    "Issue",
+    "ReadOptions",
+    "folds",
+    "profile",
+    "require_trainable",
+    "split",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,1 +1,67 @@
-"""TODO."""
+"""How good is a model, how sure is that, and can the data be trusted at all?
+
+Metrics with intervals, calibration, the report and the model card of a bundle, and the audits
+of a dataset (shortcuts, leakage).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lepta.evaluation.audit import (
+        LeakageReport,
+        ShortcutReport,
+        audit_leakage,
+        audit_shortcuts,
+    )
+    from lepta.evaluation.calibration import apply_temperature, fit_temperature
+    from lepta.evaluation.checking import CheckReport, check
+    from lepta.evaluation.evaluating import evaluate
+    from lepta.evaluation.measuring import measure
+    from lepta.evaluation.metrics import METRICS, Metric
+    from lepta.evaluation.report import model_card
+    from lepta.evaluation.results import Evaluation
+
+_HOMES = {
+    "METRICS": "lepta.evaluation.metrics",
+    "CheckReport": "lepta.evaluation.checking",
+    "Evaluation": "lepta.evaluation.results",
+    "LeakageReport": "lepta.evaluation.audit",
+    "Metric": "lepta.evaluation.metrics",
+    "ShortcutReport": "lepta.evaluation.audit",
+    "apply_temperature": "lepta.evaluation.calibration",
+    "audit_leakage": "lepta.evaluation.audit",
+    "audit_shortcuts": "lepta.evaluation.audit",
+    "check": "lepta.evaluation.checking",
+    "evaluate": "lepta.evaluation.evaluating",
+    "fit_temperature": "lepta.evaluation.calibration",
+    "measure": "lepta.evaluation.measuring",
+    "model_card": "lepta.evaluation.report",
+}
+
+__all__ = [
+    "METRICS",
+    "CheckReport",
+    "Evaluation",
+    "LeakageReport",
+    "Metric",
+    "ShortcutReport",
+    "apply_temperature",
+    "audit_leakage",
+    "audit_shortcuts",
+    "check",
+    "evaluate",
+    "fit_temperature",
+    "measure",
+    "model_card",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What can be trained: preprocessing, encoders, heads, trees, linear models, pretrained ones."""

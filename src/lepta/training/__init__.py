@@ -1,1 +1,1 @@
-"""TODO."""
+"""The training loop of networks, and the learners that use it."""

@@ -12,24 +12,9 @@ from pydantic import model_validator
 
 from lepta.core.errors import DataError, SchemaError, Where, suggest
 from lepta.core.tasks.base import OutputSpec, Task
+from lepta.core.values import label_of
 
 PROBABILITIES = "probabilities"
-
-
-def label_of(value: Any) -> str | None:
-    """Return the class label of a raw target value, or None when it is missing.
-
-    Whole floats read as integers ("1.0" and 1 are the label "1"), booleans as "true"/"false".
-    """
-    if value is None:
-        return None
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    if isinstance(value, float | np.floating):
-        if np.isnan(value):
-            return None
-        return str(int(value)) if float(value).is_integer() else repr(float(value))
-    return str(value).strip() or None
 
 
 class Classification(Task):
@@ -77,6 +62,10 @@ class Classification(Task):
             fix=f"The classes are: {', '.join(self.classes)}.",
         )
 
+    def _labels(self, codes: NDArray[np.int64]) -> NDArray[Any]:
+        labels: NDArray[Any] = np.array(self.classes, dtype=object)
+        return labels[codes]
+
     def output(self) -> OutputSpec:
         return OutputSpec(name=PROBABILITIES, dtype="float32", shape=(-1, self.width))
 
@@ -117,8 +106,7 @@ class Binary(Classification):
         return self.classes[1]
 
     def decide(self, scores: NDArray[Any]) -> NDArray[Any]:
-        labels = np.array(self.classes, dtype=object)
-        return labels.take((scores[:, 1] >= self.threshold).astype(np.int64))
+        return self._labels((scores[:, 1] >= self.threshold).astype(np.int64))
 
 
 class Multiclass(Classification):
@@ -138,5 +126,4 @@ class Multiclass(Classification):
     )
 
     def decide(self, scores: NDArray[Any]) -> NDArray[Any]:
-        labels = np.array(self.classes, dtype=object)
-        return labels.take(scores.argmax(axis=1))
+        return self._labels(scores.argmax(axis=1))

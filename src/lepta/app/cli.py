@@ -1,0 +1,150 @@
+"""The ``lepta`` command: finds the command's module, reads its options, runs it.
+
+Every module ``lepta.app.commands.NAME`` defines ``Options`` (a ``Config``), ``run(options,
+context) -> int``, and a docstring: its first paragraph describes the command, the rest is
+shown after the options.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lepta import __version__
+from lepta.app.errors import explain
+from lepta.core.errors import ConfigError, suggest
+
+if TYPE_CHECKING:
+    from lepta.core.config import Config
+
+COMMANDS = {
+    "demo": ("lepta.app.commands.demo", "Walk the whole road on a simulated CT study."),
+    "check": ("lepta.app.commands.check", "Tell what was read from data and what is wrong."),
+    "fit": ("lepta.app.commands.fit", "Train a model and write it as one file."),
+    "evaluate": ("lepta.app.commands.evaluate", "Measure a model on labelled data."),
+    "predict": ("lepta.app.commands.predict", "Predict every row of a table."),
+    "export": ("lepta.app.commands.export", "Write a model in another form."),
+    "serve": ("lepta.app.commands.serve", "Answer predictions over HTTP."),
+    "runs": ("lepta.app.commands.runs", "List the training runs of a project."),
+    "models": ("lepta.app.commands.models", "List, register and alias models."),
+    "doctor": ("lepta.app.commands.doctor", "Tell what this machine offers and what is missing."),
+    "config": ("lepta.app.commands.config", "Write a configuration file or its JSON schema."),
+}
+"""Name to (module, one line of help). Nothing is imported until a command is called."""
+
+_GLOBAL = {
+    "--debug": "show tracebacks",
+    "--quiet": "show no progress, only warnings and errors",
+    "--version": "show the version and stop",
+    "--help": "show this and stop",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line ``argv`` and return the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except BaseException as error:
+        return explain(error, debug="--debug" in words)
+
+
+def overview() -> str:
+    """Return what ``lepta --help`` shows."""
+    commands = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
+    options = [f"  {name:<10} {text}" for name, text in _GLOBAL.items()]
+    return "\n".join(
+        [
+            "usage: lepta COMMAND [options]",
+            "",
+            "From labelled data to a small, fast, watched model service.",
+            "",
+            "commands:",
+            *commands,
+            "",
+            "options:",
+            *options,
+            "",
+            "`lepta COMMAND --help` shows the options of a command, with examples.",
+        ]
+    )
+
+
+def _dispatch(words: list[str]) -> int:
+    leading = 0
+    while leading < len(words) and words[leading].startswith("-"):
+        leading += 1
+    flags, rest = words[:leading], words[leading:]
+    for flag in flags:
+        if flag not in (*_GLOBAL, "-h", "-q"):
+            raise ConfigError(
+                f"There is no option {flag}.{suggest(flag, _GLOBAL)}",
+                fix="`lepta --help` lists commands and options.",
+            )
+    if "--version" in flags:
+        return _write(f"lepta {__version__}")
+    if not rest or {"--help", "-h"} & set(flags):
+        return _write(overview())
+    return run_command(rest[0], [*rest[1:], *flags])
+
+
+def run_command(name: str, words: list[str]) -> int:
+    """Run the command ``name`` with ``words`` and return its exit status.
+
+    Raises:
+        ConfigError: the command or an option is unknown, or a value is wrong.
+    """
+    if name not in COMMANDS:
+        raise ConfigError(
+            f"There is no command {name!r}.{suggest(name, COMMANDS)}",
+            fix=f"Commands: {', '.join(COMMANDS)}.",
+        )
+    module: Any = import_module(COMMANDS[name][0])
+    options, quiet = read_options(name, module, words)
+
+    from lepta.app.progress import reporter
+    from lepta.core.events import Context
+
+    with reporter(quiet=quiet) as report:
+        return int(module.run(options, Context(report=report)) or 0)
+
+
+def read_options(name: str, module: Any, words: list[str]) -> tuple[Config, bool]:
+    """Return the options of a command and whether it is to be quiet.
+
+    Values: defaults, then the section of the file that ``--config`` names, then ``words``.
+    """
+    import argparse
+    from pathlib import Path
+
+    from lepta.app import options as reader
+
+    cls: type[Config] = module.Options
+    first, _, rest = (module.__doc__ or COMMANDS[name][1]).partition("\n\n")
+    parser = reader.Parser(
+        prog=f"lepta {name}",
+        usage=reader.usage(name, cls),
+        description=first,
+        epilog=rest.rstrip() or None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    reader.add_options(parser, cls)
+    common = parser.add_argument_group("common options")
+    common.add_argument("--config", metavar="FILE", help="lepta.yaml; its section of this name")
+    common.add_argument("--debug", action="store_true", help=_GLOBAL["--debug"])
+    common.add_argument("-q", "--quiet", action="store_true", help=_GLOBAL["--quiet"])
+    found = parser.parse(words)
+    base = reader.section(Path(found.config), name, COMMANDS) if found.config else {}
+    built = reader.build(cls, reader.given(cls, found), base=base, source=found.config)
+    return built, bool(found.quiet)
+
+
+def _write(text: str) -> int:
+    sys.stdout.write(f"{text}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

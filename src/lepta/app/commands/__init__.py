@@ -1,0 +1,1 @@
+"""One module per command: ``Options`` says what it takes, ``run(options, context)`` does it."""

@@ -1,0 +1,89 @@
+"""Train the model that does best on unseen rows, and write it as one file.
+
+Examples:
+  lepta fit patients.csv --target readmitted -o readmission.lepta
+  lepta fit ct/labels.csv --target lesion --group patient_id --time 5m -o ct.lepta
+  lepta fit parts/ --learner transfer -o parts.lepta          # a folder of class folders
+  lepta fit sales.parquet --target amount --time-field day --folds 5
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from pydantic import Field as Option
+
+from lepta.app.output import show, table
+from lepta.app.reading import DATA, TIME_FIELD, read
+from lepta.core.events import Context
+from lepta.data.options import ReadOptions
+from lepta.tuning.options import FitOptions
+
+
+class Options(FitOptions, ReadOptions):
+    """Options of ``lepta fit``."""
+
+    data: str = DATA
+    out: Path = Option(
+        default=Path("model.lepta"),
+        description="Bundle to write.",
+        json_schema_extra={"short": "-o", "metavar": "NAME.lepta"},
+    )
+    time_field: str | None = TIME_FIELD
+    folds: int = Option(
+        default=0, ge=0, description="Also cross-validate with this many folds; 0 for not."
+    )
+    name: str = Option(default="", description="Name of the model; that of the file by default.")
+    track: bool = Option(default=True, description="Keep the run in the project's store.")
+
+
+def run(options: Options, context: Context) -> int:
+    """Fit, report and save."""
+    from lepta.core.files import write_text
+    from lepta.evaluation.results import table_of
+    from lepta.tuning import cross_validate, fit
+
+    context = replace(context, seed=options.seed)
+    name = options.name or options.out.stem
+    chosen = {key: getattr(options, key) for key in FitOptions.model_fields} | {"name": name}
+    data = read(options.data, options, context)
+    if options.folds:
+        show(f"{cross_validate(data, k=options.folds, context=context, **chosen)}\n")
+    bundle = fit(data, context=context, **chosen)
+    bundle.save(options.out)
+    report = options.out.with_suffix(".report.html")
+    write_text(report, bundle.read("report.html").decode())
+    show(leaderboard(bundle.read("leaderboard.json"), bundle.task.metrics[0]))
+    figures = "\n".join(table_of(bundle.manifest.metrics, 0.95))
+    show(f"\nOn unseen rows (split 'test'):\n{figures}\n")
+    if options.track and find_spec("mlflow") is not None:
+        _track(name, options.out, context)
+    show(f"model:  {options.out}\nreport: {report}")
+    return 0
+
+
+def leaderboard(document: bytes, metric: str) -> str:
+    """Return the learners tried, the best first, as a table."""
+    import json
+
+    rows = [
+        [entry["learner"], f"{entry['score']:.4f}", f"{entry['seconds']:.1f}"]
+        for entry in json.loads(document)
+    ]
+    return table(["learner", f"{metric} (valid)", "seconds"], rows)
+
+
+def _track(name: str, path: Path, context: Context) -> None:
+    from lepta.bundle import Bundle
+    from lepta.store import Store
+
+    manifest = Bundle.load(path).manifest
+    store = Store(context=context)
+    parameters = {"learner": str(manifest.lineage.config["learner"]), "seed": manifest.lineage.seed}
+    with store.run(name, name=path.stem, params=parameters) as tracked:
+        tracked.log({m.name: m.value for m in manifest.metrics if m.value is not None})
+        tracked.log_bundle(path)
+    version = store.register(name, path, run=tracked)
+    show(f"store:  {name}@{version.version} (`lepta runs`, `lepta models`)")

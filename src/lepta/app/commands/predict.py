@@ -1,0 +1,102 @@
+"""Predict every row of a table, or files, and write one row of answers for each, in order.
+
+The columns are prediction and, for classification, probability[CLASS] for every class.
+
+Examples:
+  lepta predict churn.lepta march.csv -o answers.csv
+  lepta predict ct.lepta scan1.dcm                       # one file, answer on the screen
+  lepta predict ct.lepta labels.csv -o answers.parquet
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field as Option
+
+from lepta.app.output import show
+from lepta.app.reading import DATA
+from lepta.bundle.manifest import InputSpec
+from lepta.core.errors import ConfigError, missing_extra
+from lepta.core.events import Context
+from lepta.core.files import atomic_write, write_text
+from lepta.core.schema import MEDIA, Role
+from lepta.data.options import ReadOptions
+
+
+class Options(ReadOptions):
+    """Options of ``lepta predict``."""
+
+    bundle: str = Option(
+        description="Bundle to predict with: NAME.lepta.",
+        json_schema_extra={"positional": True, "metavar": "NAME.lepta"},
+    )
+    data: str = DATA
+    out: Path | None = Option(
+        default=None,
+        description="CSV or Parquet file to write; the screen by default.",
+        json_schema_extra={"short": "-o", "metavar": "FILE"},
+    )
+    threads: int = Option(default=2, ge=1, description="Threads that decode and compute.")
+
+
+def run(options: Options, context: Context) -> int:
+    """Predict and write."""
+    from lepta.runtime import Predictor
+
+    if options.out is not None and options.out.suffix not in (".csv", ".parquet"):
+        raise ConfigError(
+            f"{options.out.name!r} is neither CSV nor Parquet.",
+            fix="End the name in .csv or .parquet.",
+        )
+    predictor = Predictor(options.bundle, threads=options.threads)
+    rows: Any = options.data
+    if not _is_one_file(options.data, predictor.signature.inputs):
+        rows = _read_inputs(options, predictor.signature.inputs, context)
+    columns = predictor.predict(rows).columns()
+    if options.out is None:
+        show(_to_csv(columns).rstrip())
+    elif options.out.suffix == ".csv":
+        write_text(options.out, _to_csv(columns))
+    else:
+        _write_parquet(columns, options.out)
+    if options.out is not None:
+        context.say(f"{len(columns['prediction'])} predictions written to {options.out}")
+    return 0
+
+
+def _read_inputs(options: Options, inputs: tuple[InputSpec, ...], context: Context) -> Any:
+    from lepta.app.reading import read
+
+    kinds = {spec.name: spec.kind for spec in inputs}
+    roles = dict.fromkeys(kinds, Role.INPUT)
+    return read(options.data, options, context, kinds=kinds, roles=roles).inputs()
+
+
+def _is_one_file(data: str, inputs: tuple[InputSpec, ...]) -> bool:
+    tables = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".arrow", ".feather", ".zip"}
+    path = Path(data)
+    single = len(inputs) == 1 and inputs[0].kind in MEDIA
+    return single and path.is_file() and path.suffix.lower() not in tables
+
+
+def _to_csv(columns: dict[str, Any]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    return stream.getvalue()
+
+
+def _write_parquet(columns: dict[str, Any], path: Path) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise missing_extra("pyarrow", "data", "Writing Parquet") from error
+    arrays = {name: values.tolist() for name, values in columns.items()}
+    with atomic_write(path) as stream:
+        pq.write_table(pa.table(arrays), stream)

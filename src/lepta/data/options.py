@@ -1,0 +1,35 @@
+"""The options of reading a dataset."""
+
+from __future__ import annotations
+
+from pydantic import Field as Option
+
+from lepta.core.config import Config
+from lepta.core.schema import Kind, Role
+
+
+class ReadOptions(Config):
+    """How to read a dataset: what the fields are for; everything else is inferred."""
+
+    target: str | None = Option(None, description="Field to predict.")
+    group: str | None = Option(
+        None, description="Field whose equal values (a patient, a customer) stay in one split."
+    )
+    time: str | None = Option(None, description="Field to split by time; the last part is test.")
+    weight: str | None = Option(None, description="Field with the weight of each row.")
+    split: str | None = Option(None, description="Field that names the split of each row.")
+    positive: str | None = Option(
+        None, description="Class to find, of a target with two; inferred when not given."
+    )
+    kinds: dict[str, Kind] = Option(
+        default_factory=dict, description="Kinds of fields, instead of the inferred ones."
+    )
+    roles: dict[str, Role] = Option(
+        default_factory=dict, description="Roles of fields, instead of the inferred ones."
+    )
+    format: str | None = Option(
+        None, description="Name of the source that reads the data; chosen by the data if absent."
+    )
+    series: bool = Option(
+        False, description="One row per DICOM series of a folder, instead of one per file."
+    )

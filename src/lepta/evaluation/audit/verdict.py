@@ -1,0 +1,91 @@
+"""The shortcut audit in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lepta.evaluation.audit.shortcuts import ShortcutReport
+    from lepta.evaluation.audit.strength import Strength
+
+TOO_FEW = "Too few rows or groups of a class to tell whether metadata predicts the target."
+_NOTHING_SEEN = "The rows carry no metadata beside their content; there is nothing to take a shortcut by."
+_SHOWN = 8
+
+
+def with_verdict(report: ShortcutReport) -> ShortcutReport:
+    """Return the report with its verdict written."""
+    return replace(report, verdict=" ".join(_sentences(report)))
+
+
+def _sentences(report: ShortcutReport) -> list[str]:
+    if report.overall is None:
+        return [_NOTHING_SEEN, *_of_signs(report)]
+    overall = report.overall
+    if not report.flagged:
+        return [
+            f"No shortcut found: metadata alone predicts {report.target!r} with {overall} "
+            f"(chance stays below {report.limit:.2f}).",
+            *_of_signs(report),
+        ]
+    return [
+        f"Without seeing any content, metadata alone predicts {report.target!r} with {overall} in "
+        f"{report.folds}-fold cross-validation{_test_clause(report)}; chance would stay below "
+        f"{report.limit:.2f}.",
+        _strongest(report),
+        f"A model trained here may learn how the files were made instead of {report.target!r}, "
+        "and a test split of the same data cannot tell the difference.",
+        *_of_signs(report),
+    ]
+
+
+def _test_clause(report: ShortcutReport) -> str:
+    if report.on_test is None:
+        return ""
+    return f" and {report.on_test.measure} {report.on_test.value:.3f} on the given test split"
+
+
+def _strongest(report: ShortcutReport) -> str:
+    ranked = [*report.parts, *report.families] or list(report.sources)
+    best = max(ranked, key=lambda strength: strength.value)
+    named = ", ".join(f"{s.name} ({s.value:.2f})" for s in report.sources[:3])
+    text = f"Strongest: {best.name}, {best.measure} {best.value:.3f}"
+    return f"{text}; one by one: {named}." if named else f"{text}."
+
+
+def _of_signs(report: ShortcutReport) -> list[str]:
+    strong = [sign for sign in report.signs if sign.value >= (0.8 if sign.measure == "AUC" else 0.3)]
+    if not strong:
+        return []
+    named = ", ".join(f"{sign.name} ({sign.value:.2f})" for sign in strong[:3])
+    return [
+        "A model does not see these, but they tell that the classes were collected apart: "
+        f"{named}."
+    ]
+
+
+def text(report: ShortcutReport) -> str:
+    """Return the report for a terminal."""
+    head = "SHORTCUT" if report.flagged else "no shortcut"
+    lines = [f"{head}: {report.verdict}"]
+    for title, strengths in (
+        ("together", [s for s in (report.overall, *report.parts) if s is not None]),
+        ("by family", list(report.families)),
+        ("one by one", list(report.sources)),
+        ("signs that classes come from different places", list(report.signs)),
+    ):
+        if strengths:
+            lines += ["", f"  {title}", *_rows(strengths)]
+    if report.storage:
+        lines += ["", "  harmless", *(f"    {line}" for line in report.storage)]
+    return "\n".join(lines)
+
+
+def _rows(strengths: list[Strength]) -> list[str]:
+    shown = strengths[:_SHOWN]
+    width = max(len(strength.name) for strength in shown)
+    lines = [f"    {strength.name:<{width}}  {strength}" for strength in shown]
+    if len(strengths) > _SHOWN:
+        lines.append(f"    and {len(strengths) - _SHOWN} more")
+    return lines

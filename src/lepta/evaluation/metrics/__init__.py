@@ -1,0 +1,32 @@
+"""The metrics, by name. Further ones come by the entry point group ``lepta.metrics``."""
+
+from lepta.core.registry import Registry
+from lepta.evaluation.metrics.base import Metric
+
+_DECISIONS = "lepta.evaluation.metrics.decisions"
+_PROBABILITIES = "lepta.evaluation.metrics.probabilities"
+_RANKING = "lepta.evaluation.metrics.ranking"
+_NUMBERS = "lepta.evaluation.metrics.numbers"
+
+METRICS = Registry(
+    "lepta.metrics",
+    "metric",
+    {
+        "accuracy": f"{_DECISIONS}:accuracy",
+        "precision": f"{_DECISIONS}:precision",
+        "recall": f"{_DECISIONS}:recall",
+        "f1": f"{_DECISIONS}:f1",
+        "specificity": f"{_DECISIONS}:specificity",
+        "auroc": f"{_RANKING}:auroc",
+        "average_precision": f"{_RANKING}:average_precision",
+        "log_loss": f"{_PROBABILITIES}:log_loss",
+        "brier": f"{_PROBABILITIES}:brier",
+        "ece": f"{_PROBABILITIES}:ece",
+        "rmse": f"{_NUMBERS}:rmse",
+        "mae": f"{_NUMBERS}:mae",
+        "r2": f"{_NUMBERS}:r2",
+    },
+)
+"""Names to :class:`Metric` objects; ``METRICS.get("auroc")(y, scores)``."""
+
+__all__ = ["METRICS", "Metric"]

@@ -1,0 +1,102 @@
+"""Building one ONNX graph out of parts: own nodes, and whole models put inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+OPSET = 20
+ML_OPSET = 5
+IR_VERSION = 10
+
+_TYPES = {
+    "float32": TensorProto.FLOAT,
+    "float64": TensorProto.DOUBLE,
+    "int64": TensorProto.INT64,
+    "uint8": TensorProto.UINT8,
+    "uint16": TensorProto.UINT16,
+    "string": TensorProto.STRING,
+}
+
+
+class Graph:
+    """An ONNX graph in the making. Names of values are plain strings."""
+
+    def __init__(self) -> None:
+        self._nodes: list[NodeProto] = []
+        self._initializers: list[TensorProto] = []
+        self._functions: list[Any] = []
+        self._inputs: list[Any] = []
+        self._outputs: list[Any] = []
+        self._count = 0
+
+    def input(self, name: str, dtype: str, shape: Sequence[int]) -> str:
+        """Declare an input; -1 is a free size (the first one is the number of rows)."""
+        self._inputs.append(helper.make_tensor_value_info(name, _TYPES[dtype], _dims(name, shape)))
+        return name
+
+    def output(self, value: str, name: str, dtype: str, shape: Sequence[int]) -> None:
+        """Declare ``value`` as the output called ``name``."""
+        self._nodes.append(helper.make_node("Identity", [value], [name]))
+        self._outputs.append(helper.make_tensor_value_info(name, _TYPES[dtype], _dims(name, shape)))
+
+    def const(self, value: NDArray[Any] | Sequence[Any] | float | int, dtype: str = "") -> str:
+        """Add a constant and return its name."""
+        array = np.asarray(value, dtype or None)
+        name = self._name("const")
+        self._initializers.append(numpy_helper.from_array(array, name))
+        return name
+
+    def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """Add a node with one output and return the output's name."""
+        name = self._name(kind.lower())
+        self._nodes.append(
+            helper.make_node(kind, list(inputs), [name], domain=domain, **attributes)
+        )
+        return name
+
+    def embed(self, model: ModelProto, inputs: Mapping[str, str]) -> list[str]:
+        """Put ``model`` inside: its inputs are fed from ``inputs``; return its outputs' names."""
+        prefix = f"{self._name('part')}/"
+        inner = onnx.compose.add_prefix(model, prefix, rename_functions=True)
+        fed = {prefix + name: value for name, value in inputs.items()}
+        for name, value in fed.items():
+            self._nodes.append(helper.make_node("Identity", [value], [name]))
+        self._nodes.extend(inner.graph.node)
+        self._initializers.extend(inner.graph.initializer)
+        self._functions.extend(inner.functions)
+        return [value.name for value in inner.graph.output]
+
+    def build(self) -> ModelProto:
+        """Return the finished model, checked."""
+        graph = helper.make_graph(
+            self._nodes, "lepta", self._inputs, self._outputs, self._initializers
+        )
+        model = helper.make_model(
+            graph,
+            functions=self._functions,
+            producer_name="lepta",
+            ir_version=IR_VERSION,
+            opset_imports=[
+                helper.make_opsetid("", OPSET),
+                helper.make_opsetid("ai.onnx.ml", ML_OPSET),
+            ],
+        )
+        onnx.checker.check_model(model)
+        return model
+
+    def _name(self, stem: str) -> str:
+        self._count += 1
+        return f"{stem}_{self._count}"
+
+
+def _dims(name: str, shape: Sequence[int]) -> list[int | str]:
+    return [
+        size if size >= 0 else ("rows" if axis == 0 else f"{name}_{axis}")
+        for axis, size in enumerate(shape)
+    ]

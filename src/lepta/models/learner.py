@@ -1,0 +1,108 @@
+"""The seam of everything that can be trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from lepta.core.events import Context
+from lepta.core.registry import Registry
+from lepta.core.schema import Schema
+from lepta.core.tasks import Task
+from lepta.models.front import Front
+from lepta.models.graph import Graph
+
+if TYPE_CHECKING:
+    from lepta.data import Dataset
+
+LEARNERS = Registry(
+    "lepta.learners",
+    "learner",
+    {
+        "linear": "lepta.models.linear:Linear",
+        "trees": "lepta.models.trees:Trees",
+        "transfer": "lepta.models.transfer:Transfer",
+        "mlp": "lepta.training.neural:Mlp",
+        "cnn": "lepta.training.neural:Cnn",
+        "resnet": "lepta.training.neural:ResNet",
+    },
+)
+"""Everything that can be trained, by name."""
+
+
+class Fitted(ABC):
+    """A trained model: preprocessing and a body that ends in raw scores (logits or a value)."""
+
+    front: Front
+    task: Task
+
+    @abstractmethod
+    def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return raw scores (rows, width) by the training library, from prepared arrays."""
+
+    @abstractmethod
+    def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
+        """Add the body to a graph; return the name of the raw scores (rows, width)."""
+
+    def refit(self, rows: Dataset, context: Context) -> Fitted:
+        """Return the model fitted on more rows, with the choices made; by default itself."""
+        return self
+
+    @abstractmethod
+    def workshop(self) -> dict[str, bytes]:
+        """Return what is needed to go on training: weights and recipe, no pickle."""
+
+
+@dataclass(frozen=True)
+class Learner(ABC):
+    """How to make a :class:`Fitted`. Its fields are its options.
+
+    Attributes:
+        balance: weigh classes so that each counts the same.
+    """
+
+    balance: bool = False
+
+    @abstractmethod
+    def unfit_for(self, schema: Schema, task: Task) -> str:
+        """Return why the learner cannot take this data, or an empty string."""
+
+    @abstractmethod
+    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> Fitted:
+        """Train on ``train``, watching ``valid``; keep to ``context.deadline``."""
+
+
+def final_scores(raw: NDArray[Any], task: Task, temperature: float = 1.0) -> NDArray[np.float32]:
+    """Turn raw scores into final ones: softmax of logits over ``temperature``, or the value."""
+    if not task.is_classification:
+        return np.asarray(raw, np.float32)
+    logits = raw / temperature
+    logits = logits - logits.max(axis=1, keepdims=True)
+    odds = np.exp(logits)
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float32)
+
+
+def to_onnx(fitted: Fitted, temperature: float = 1.0) -> ModelProto:
+    """Return the one graph that ships: preprocessing, body, calibration, final scores."""
+    graph = Graph()
+    raw = fitted.emit(graph, fitted.front.emit(graph))
+    output = fitted.task.output()
+    if fitted.task.is_classification:
+        if temperature != 1.0:
+            raw = graph.op("Div", raw, graph.const(temperature, "float32"))
+        raw = graph.op("Softmax", raw, axis=1)
+    graph.output(raw, output.name, output.dtype, output.shape)
+    return graph.build()
+
+
+def class_weights(y: NDArray[np.int64], width: int) -> NDArray[np.float64]:
+    """Return one weight a row so that every class counts the same and the mean is one."""
+    counts = np.bincount(y, minlength=width).astype(np.float64)
+    per_class = np.where(counts > 0, len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0)
+    return np.asarray(per_class[y])

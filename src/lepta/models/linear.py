@@ -1,0 +1,140 @@
+"""Linear models: logistic regression and ridge regression, by scikit-learn."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepta.core.errors import missing_extra
+from lepta.core.events import Context
+from lepta.core.schema import Schema
+from lepta.core.tasks import Task
+from lepta.models.front import Front, fit_front
+from lepta.models.front.front import PLAIN, TABLE
+from lepta.models.graph import Graph
+from lepta.models.learner import Fitted, Learner, class_weights
+
+if TYPE_CHECKING:
+    from lepta.data import Dataset
+
+STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
+"""Inverse regularisation strengths tried; the best on the validation rows is kept."""
+
+
+@dataclass(frozen=True)
+class LinearFitted(Fitted):
+    """Weights (columns, width) and bias (width,) over the prepared table."""
+
+    front: Front
+    task: Task
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    strength: float
+    balance: bool = False
+
+    def refit(self, rows: Dataset, context: Context) -> LinearFitted:
+        x, y = self.front.run(rows, context)[TABLE], self.task.encode(rows.column(self.task.target))
+        weights, bias = fit_weights(x, y, self.task, self.strength, balance=self.balance)
+        return replace(self, weights=weights, bias=bias)
+
+    def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        return arrays[TABLE] @ self.weights + self.bias
+
+    def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
+        return graph.op("Gemm", values[TABLE], graph.const(self.weights), graph.const(self.bias))
+
+    def workshop(self) -> dict[str, bytes]:
+        from safetensors.numpy import save
+
+        return {
+            "workshop/linear.safetensors": save({"weights": self.weights, "bias": self.bias}),
+            "workshop/recipe.json": json.dumps({"learner": "linear"}).encode(),
+        }
+
+
+@dataclass(frozen=True)
+class Linear(Learner):
+    """A linear model on standardised numbers and one-hot categories."""
+
+    def unfit_for(self, schema: Schema, task: Task) -> str:
+        return "" if any(f.kind in PLAIN for f in schema.inputs) else "there is no plain field"
+
+    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> LinearFitted:
+        front = fit_front(train, style="dense", image=None, context=context)
+        x, y = front.run(train, context)[TABLE], task.encode(train.column(task.target))
+        xv, yv = front.run(valid, context)[TABLE], task.encode(valid.column(task.target))
+        strength = choose_strength(x, y, xv, yv, task, context, balance=self.balance)
+        weights, bias = fit_weights(x, y, task, strength, balance=self.balance)
+        return LinearFitted(front, task, weights, bias, strength, self.balance)
+
+
+def choose_strength(
+    x: NDArray[np.float32],
+    y: NDArray[Any],
+    xv: NDArray[np.float32],
+    yv: NDArray[Any],
+    task: Task,
+    context: Context,
+    *,
+    balance: bool = False,
+    strengths: tuple[float, ...] = STRENGTHS,
+) -> float:
+    """Return the inverse regularisation strength that suits the validation rows best."""
+    best = (np.inf, strengths[-1])
+    with context.stage("linear", total=len(strengths), unit="strength") as stage:
+        for strength in strengths:
+            if best[0] < np.inf and context.seconds_left() <= 0:
+                break
+            weights, bias = fit_weights(x, y, task, strength, balance=balance)
+            loss = linear_loss(xv @ weights + bias, yv, task)
+            stage.advance(loss=loss)
+            best = min(best, (loss, strength))
+    return best[1]
+
+
+def fit_weights(
+    x: NDArray[np.float32], y: NDArray[Any], task: Task, strength: float, *, balance: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Fit weights (columns, width) and bias (width,).
+
+    Classification is multinomial logistic regression, regression is ridge regression.
+    """
+    try:
+        from sklearn.linear_model import LogisticRegression, Ridge
+    except ModuleNotFoundError as error:
+        raise missing_extra("scikit-learn", "train", "A linear model") from error
+    if not task.is_classification:
+        return _weights(Ridge(alpha=1.0 / strength).fit(x, y), task)
+    rows = class_weights(y, task.width) if balance else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=UserWarning)  # the limit of iterations is meant
+        model = LogisticRegression(C=strength, max_iter=300).fit(x, y, sample_weight=rows)
+    return _weights(model, task)
+
+
+def linear_loss(raw: NDArray[Any], y: NDArray[Any], task: Task) -> float:
+    """Return the mean log loss, or the mean squared error, of raw scores (rows, width)."""
+    if not task.is_classification:
+        return float(np.mean((raw[:, 0] - y) ** 2))
+    logits = raw - raw.max(axis=1, keepdims=True)
+    return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]))
+
+
+def _weights(model: Any, task: Task) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    weights = np.atleast_2d(model.coef_).T
+    bias = np.atleast_1d(model.intercept_)
+    if not task.is_classification:
+        return weights.astype(np.float32), bias.astype(np.float32)
+    if weights.shape[1] == 1:
+        weights = np.hstack([-weights / 2, weights / 2])
+        bias = np.array([-bias[0] / 2, bias[0] / 2])
+    full = np.zeros((weights.shape[0], task.width))
+    offset = np.full(task.width, -30.0)
+    full[:, model.classes_], offset[model.classes_] = weights, bias
+    return full.astype(np.float32), offset.astype(np.float32)

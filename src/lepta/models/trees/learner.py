@@ -1,0 +1,152 @@
+"""The learner: LightGBM with early stopping."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepta.core.errors import missing_extra
+from lepta.core.events import Context, Stage
+from lepta.core.schema import Schema
+from lepta.core.tasks import Task
+from lepta.models.front import Front, fit_front
+from lepta.models.front.front import PLAIN, TABLE
+from lepta.models.graph import Graph
+from lepta.models.learner import Fitted, Learner, class_weights
+from lepta.models.trees.ensemble import Ensemble, read_ensemble
+
+if TYPE_CHECKING:
+    from lepta.data import Dataset
+
+
+@dataclass(frozen=True)
+class TreesFitted(Fitted):
+    """A booster (LightGBM's text form) and the same trees as arrays."""
+
+    front: Front
+    task: Task
+    booster: Any
+    ensemble: Ensemble
+    learner: Trees
+
+    def refit(self, rows: Dataset, context: Context) -> TreesFitted:
+        x, y = self.front.run(rows, context)[TABLE], self.task.encode(rows.column(self.task.target))
+        rounds = max(1, self.booster.best_iteration)
+        return self.learner.grow(self.front, self.task, (x, y), None, rounds, context)
+
+    def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        scores = self.booster.predict(arrays[TABLE], raw_score=True)
+        return _widen(np.asarray(scores, np.float32).reshape(len(arrays[TABLE]), -1), self.task)
+
+    def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
+        scores = self.ensemble.emit(graph, values[TABLE])
+        if self.task.is_classification and self.task.width == 2:
+            return graph.op("Mul", scores, graph.const([[-0.5, 0.5]], "float32"))
+        return scores
+
+    def workshop(self) -> dict[str, bytes]:
+        return {
+            "workshop/lightgbm.txt": self.booster.model_to_string().encode(),
+            "workshop/recipe.json": json.dumps({"learner": "trees"}).encode(),
+        }
+
+
+def _widen(scores: NDArray[np.float32], task: Task) -> NDArray[np.float32]:
+    if task.is_classification and task.width == 2:
+        return np.hstack([-scores / 2, scores / 2])
+    return scores
+
+
+@dataclass(frozen=True)
+class Trees(Learner):
+    """Gradient-boosted trees.
+
+    Attributes:
+        rounds: boosting rounds at the most.
+        patience: rounds without a better validation loss after which to stop.
+        learning_rate, leaves, min_rows, columns, rows, l2: as in LightGBM.
+    """
+
+    rounds: int = 2000
+    patience: int = 50
+    learning_rate: float = 0.03
+    leaves: int = 15
+    min_rows: int = 40
+    columns: float = 0.5
+    rows: float = 0.8
+    l2: float = 5.0
+
+    def unfit_for(self, schema: Schema, task: Task) -> str:
+        return "" if any(f.kind in PLAIN for f in schema.inputs) else "there is no plain field"
+
+    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> TreesFitted:
+        front = fit_front(train, style="codes", image=None, context=context)
+        x, y = front.run(train, context)[TABLE], task.encode(train.column(task.target))
+        xv, yv = front.run(valid, context)[TABLE], task.encode(valid.column(task.target))
+        return self.grow(front, task, (x, y), (xv, yv), self.rounds, context)
+
+    def grow(
+        self, front: Front, task: Task, train: Any, valid: Any, rounds: int, context: Context
+    ) -> TreesFitted:
+        """Boost on prepared ``train`` (x, y); stop early where ``valid`` (x, y) is given."""
+        try:
+            import lightgbm as lgb
+        except ModuleNotFoundError as error:
+            raise missing_extra("lightgbm", "train", "A tree model") from error
+        x, y = train
+        weights = class_weights(y, task.width) if self.balance else None
+        data = lgb.Dataset(x, y, weight=weights, categorical_feature=list(front.categorical))
+        watch = [] if valid is None else [lgb.Dataset(valid[0], valid[1], reference=data)]
+        with context.stage("trees", total=rounds, unit="round") as stage:
+            callbacks = [_progress(stage, context)]
+            if watch:
+                callbacks.append(lgb.early_stopping(self.patience, verbose=False))
+            parameters = self._parameters(task, context, len(y))
+            booster = lgb.train(parameters, data, rounds, valid_sets=watch, callbacks=callbacks)
+        return TreesFitted(front, task, booster, read_ensemble(booster.dump_model()), self)
+
+    def _parameters(self, task: Task, context: Context, count: int) -> dict[str, Any]:
+        binary = task.is_classification and task.width == 2
+        objective = (
+            ("binary" if binary else "multiclass") if task.is_classification else "regression"
+        )
+        parameters: dict[str, Any] = {
+            "objective": objective,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.leaves,
+            "min_data_in_leaf": max(1, min(self.min_rows, count // 20)),
+            "feature_fraction": self.columns,
+            "bagging_fraction": self.rows,
+            "bagging_freq": 1,
+            "lambda_l2": self.l2,
+            "max_cat_to_onehot": 8,
+            "seed": context.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": context.threads or 0,
+            "verbosity": -1,
+        }
+        if objective == "multiclass":
+            parameters["num_class"] = task.width
+        return parameters
+
+
+def _progress(stage: Stage, context: Context) -> Any:
+    import lightgbm as lgb
+
+    def callback(env: Any) -> None:
+        results = env.evaluation_result_list
+        if results:
+            stage.advance(loss=float(results[0][2]))
+        else:
+            stage.advance()
+        if results and context.seconds_left() <= 0:
+            raise lgb.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
+
+    callback.order = 40  # type: ignore[attr-defined]
+    return callback

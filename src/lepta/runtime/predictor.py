@@ -1,0 +1,252 @@
+"""Load a bundle and predict with it."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepta.bundle import Bundle
+from lepta.bundle.manifest import InputSpec, Manifest, Signature
+from lepta.core.errors import BundleError, DataError, InputError, LeptaError, Where
+from lepta.core.schema import MEDIA
+from lepta.core.tasks import Task
+from lepta.runtime.decoders import DECODERS
+from lepta.runtime.pack import fit_media, missing_column, pack, to_array
+from lepta.runtime.predictions import Predictions
+from lepta.runtime.rows import Columns, to_columns
+from lepta.runtime.session import open_session
+
+Array = NDArray[Any]
+CHUNK = 64
+"""Rows decoded and run at a time where there are media fields; 4,096 elsewhere."""
+TOLERANCE = 1e-3
+"""Largest difference in a score that the self-test accepts between machines."""
+_MAX_EXAMPLE = 256 * 1024**2
+
+
+def predict(bundle: Bundle | Path | str, rows: Any, *, threads: int = 1) -> Predictions:
+    """Predict ``rows`` with a bundle; see :meth:`Predictor.predict`."""
+    return Predictor(bundle, threads=threads).predict(rows)
+
+
+class Predictor:
+    """A bundle that is loaded, self-tested and ready to predict. Safe to call from many threads.
+
+    Args:
+        bundle: a bundle or the path of one.
+        threads: threads within one call of the graph, and threads that decode files.
+        providers: ONNX Runtime execution providers in order of preference.
+        self_test: run the bundle's examples and compare with the predictions expected.
+
+    Raises:
+        BundleError: the bundle is damaged or fails its self-test.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | Path | str,
+        *,
+        threads: int = 1,
+        providers: Sequence[str] | None = None,
+        self_test: bool = True,
+    ) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+        self.threads = threads
+        self.session = open_session(
+            self.bundle.read("model.onnx"), threads=threads, providers=providers
+        )
+        self._check_graph()
+        self._media = {s.name: s for s in self.signature.inputs if s.kind in MEDIA}
+        self._decoders = {
+            name: DECODERS.get(spec.decoder)(**spec.options) for name, spec in self._media.items()
+        }
+        if self_test:
+            self.self_test()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self.bundle.manifest
+
+    @property
+    def signature(self) -> Signature:
+        """The fields taken, the tensors they are packed in, and the outputs."""
+        return self.manifest.signature
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return self.manifest.task
+
+    def run(self, tensors: Mapping[str, Array]) -> NDArray[np.float32]:
+        """Return the scores (rows, width) for tensors that are ready for the graph.
+
+        Raises:
+            InputError: a tensor has the wrong name, shape or type.
+        """
+        try:
+            (scores,) = self.session.run([self.task.output().name], dict(tensors))
+        except Exception as error:
+            raise InputError(
+                f"The graph refuses these tensors: {error}",
+                fix="Compare names, shapes and types with the signature.",
+            ) from error
+        return np.asarray(scores, np.float32)
+
+    def pack(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        """Pack one array a field (media decoded and stacked) into the graph's tensors."""
+        return pack(self.signature, columns)
+
+    def predict(self, rows: Any) -> Predictions:
+        """Predict rows.
+
+        Args:
+            rows: a mapping of values (one row), a list of mappings, a mapping of columns, a table
+                (pandas, polars, pyarrow), or, for a model with one input, a path, bytes, an
+                array, or a list of them. Media values are paths, bytes or arrays.
+
+        Raises:
+            InputError: a field is missing or does not fit; the row and field are named.
+            DecodeError: a file cannot be decoded.
+        """
+        return Predictions(self.scores(rows), self.task)
+
+    def scores(self, rows: Any) -> NDArray[np.float32]:
+        """Return the scores (rows, width) of ``rows``, in order; see :meth:`predict`."""
+        columns, count = to_columns(rows, self.signature)
+        out = np.empty((count, self.task.width), np.float32)
+        for index, tensors in self.batches(columns, count):
+            out[index] = self.run(tensors)
+        return out
+
+    def batches(
+        self, columns: Columns, count: int
+    ) -> Iterator[tuple[NDArray[np.int64], dict[str, Array]]]:
+        """Yield (row numbers, tensors): rows in pieces, images of one shape together."""
+        size = CHUNK if self._media else 4096
+        with ThreadPoolExecutor(max(1, self.threads)) as pool:
+            for begin in range(0, count, size):
+                rows = range(begin, min(begin + size, count))
+                yield from self._chunk(columns, rows, pool)
+
+    def _chunk(
+        self, columns: Columns, rows: range, pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[NDArray[np.int64], dict[str, Array]]]:
+        plain = {
+            spec.name: to_array(spec, columns[spec.name][rows.start : rows.stop], rows.start)
+            if spec.name in columns
+            else missing_column(spec, len(rows))
+            for spec in self.signature.inputs
+            if spec.name not in self._media
+        }
+        images = {
+            name: list(pool.map(lambda row, n=name: self._decode(n, columns[n][row], row), rows))
+            for name in self._media
+        }
+        groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        for position in range(len(rows)):
+            groups[tuple(images[name][position].shape for name in self._media)].append(position)
+        for positions in groups.values():
+            chosen = np.array(positions)
+            batch = {name: values[chosen] for name, values in plain.items()}
+            for name in self._media:
+                batch[name] = np.stack([images[name][p] for p in positions])
+            yield chosen + rows.start, self.pack(batch)
+
+    def _decode(self, name: str, value: Any, row: int) -> Array:
+        spec = self._media[name]
+        where = Where(row=row + 1, field=name)
+        loaded = value() if callable(value) else value
+        if isinstance(loaded, str | Path):
+            where = Where(file=str(loaded), row=row + 1, field=name)
+            try:
+                loaded = Path(loaded).read_bytes()
+            except OSError as error:
+                raise DataError(
+                    f"The file cannot be read: {error.strerror or error}.",
+                    where=where,
+                    fix="Paths are taken from the folder you are in; check the path.",
+                ) from error
+        if isinstance(loaded, bytes | bytearray | memoryview):
+            loaded = self._decode_bytes(spec, bytes(loaded), where)
+        if not isinstance(loaded, np.ndarray):
+            raise InputError(
+                f"{type(loaded).__name__} is not a path, bytes or an array.", where=where
+            )
+        return fit_media(spec, loaded, where)
+
+    def _decode_bytes(self, spec: InputSpec, data: bytes, where: Where) -> Array:
+        try:
+            decoded: Array = self._decoders[spec.name](data, name=where.file or "")
+        except LeptaError as error:
+            error.where = where
+            raise
+        return decoded
+
+    def _check_graph(self) -> None:
+        inputs = {node.name for node in self.session.get_inputs()}
+        outputs = {node.name for node in self.session.get_outputs()}
+        wanted = {tensor.name for tensor in self.signature.tensors}
+        if inputs != wanted or self.task.output().name not in outputs:
+            raise BundleError(
+                f"The graph takes {sorted(inputs)} and gives {sorted(outputs)}, but the manifest "
+                f"says {sorted(wanted)} and {self.task.output().name!r}.",
+                fix="Make the bundle again.",
+            )
+
+    def self_test(self) -> None:
+        """Run the bundle's examples.
+
+        Raises:
+            BundleError: an example gives other scores than when the bundle was made.
+        """
+        names = sorted(n for n in self.bundle.names if n.startswith("examples/"))
+        for name in names:
+            tensors = _read_example(self.bundle.read(name), name)
+            expected = tensors.pop("expected")
+            scores = self.run(tensors)
+            scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+            if scores.shape != expected.shape or not np.allclose(
+                scores, expected, rtol=0.0, atol=TOLERANCE * scale
+            ):
+                raise BundleError(
+                    f"The self-test {name} gives {scores.tolist()}, expected {expected.tolist()}.",
+                    fix="Do not use this bundle on this machine; report the two versions of "
+                    "onnxruntime.",
+                )
+
+
+def _read_example(data: bytes, name: str) -> dict[str, Array]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(info.file_size for info in archive.infolist()) > _MAX_EXAMPLE:
+                raise BundleError(f"The example {name} is larger than {_MAX_EXAMPLE} bytes.")
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            tensors = {key: arrays[key] for key in arrays.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise BundleError(f"The example {name} cannot be read: {error}") from error
+    if "expected" not in tensors:
+        raise BundleError(f"The example {name} holds no expected scores.")
+    return {
+        key: value.astype(object) if value.dtype.kind == "U" else value
+        for key, value in tensors.items()
+    }
+
+
+def write_example(tensors: Mapping[str, Array], expected: NDArray[np.float32]) -> bytes:
+    """Return ``examples/NNN.npz``: one row of graph tensors and the scores they must give."""
+    arrays = {
+        name: value.astype(str) if value.dtype == object else value
+        for name, value in tensors.items()
+    }
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **arrays, expected=expected)
+    return stream.getvalue()

@@ -1,0 +1,106 @@
+"""Bring whatever a caller has (a row, rows, columns, a table, files) into columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lepta.bundle.manifest import InputSpec, Signature
+from lepta.core.errors import InputError, Where, suggest
+from lepta.core.schema import MEDIA
+
+Columns = dict[str, Sequence[Any]]
+Loader = Callable[[], bytes | np.ndarray[Any, Any]]
+"""A media value that is read only when its row is decoded."""
+
+
+def to_columns(rows: Any, signature: Signature) -> tuple[Columns, int]:
+    """Return the input columns and the number of rows.
+
+    Columns that the signature does not know are left out; required ones must be there.
+
+    Raises:
+        InputError: nothing recognisable was given, a field is missing, or lengths differ.
+    """
+    columns = _columns(rows, signature)
+    for spec in signature.inputs:
+        if spec.name not in columns and spec.required:
+            near = suggest(spec.name, columns)
+            raise InputError(
+                f"The input {spec.name!r} ({spec.kind.value}) is missing.{near}",
+                where=Where(field=spec.name),
+                fix=f"The model takes: {', '.join(s.name for s in signature.inputs)}.",
+            )
+    known = {spec.name: columns[spec.name] for spec in signature.inputs if spec.name in columns}
+    lengths = {name: len(values) for name, values in known.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(
+            "The input columns differ in length: "
+            + ", ".join(f"{name} has {count}" for name, count in lengths.items())
+            + ".",
+            fix="Give every field the same number of rows.",
+        )
+    return known, next(iter(lengths.values()), 0)
+
+
+def _columns(rows: Any, signature: Signature) -> Mapping[str, Sequence[Any]]:
+    if isinstance(rows, Mapping):
+        return _from_mapping(rows, signature)
+    names = getattr(rows, "column_names", None)
+    if names is not None:  # pyarrow
+        return {str(name): _plain(rows[name]) for name in names}
+    names = getattr(rows, "columns", None)
+    if names is not None and not callable(names):  # pandas, polars
+        return {str(name): _plain(rows[name]) for name in names}
+    if isinstance(rows, list | tuple) and rows and all(isinstance(r, Mapping) for r in rows):
+        keys = dict.fromkeys(key for row in rows for key in row)
+        return {str(key): [row.get(key) for row in rows] for key in keys}
+    return _single_field(rows, signature)
+
+
+def _plain(column: Any) -> Sequence[Any]:
+    for method in ("to_pylist", "tolist", "to_list"):
+        if hasattr(column, method):
+            values: Sequence[Any] = getattr(column, method)()
+            return values
+    return list(column)
+
+
+def _from_mapping(rows: Mapping[Any, Any], signature: Signature) -> Mapping[str, Sequence[Any]]:
+    specs = {spec.name: spec for spec in signature.inputs}
+    known = [(specs[key], value) for key, value in rows.items() if key in specs]
+    if known and any(_is_one(spec, value) for spec, value in known):
+        return {str(key): [value] for key, value in rows.items()}
+    return {str(key): value for key, value in rows.items()}
+
+
+def _is_one(spec: InputSpec, value: Any) -> bool:
+    """Whether ``value`` is one value of the field, not a column of them."""
+    if isinstance(value, np.ndarray):
+        one = len(spec.shape) - 1
+        if spec.kind in MEDIA and spec.shape[-1] == 1 and value.ndim == one:
+            return value.shape[-1] == 1  # (height, width, 1), not (rows, height, width)
+        return value.ndim <= one if spec.kind in MEDIA else value.ndim == 0
+    return not isinstance(value, Sequence) or isinstance(value, str | bytes)
+
+
+def _single_field(rows: Any, signature: Signature) -> Mapping[str, Sequence[Any]]:
+    required = [spec for spec in signature.inputs if spec.required]
+    if len(required) != 1:
+        raise InputError(
+            f"The model takes {len(required)} inputs; {type(rows).__name__} does not name them.",
+            fix="Give a mapping of field names to values, a list of mappings, or a table.",
+        )
+    spec = required[0]
+    if isinstance(rows, str | bytes | Path) or (
+        isinstance(rows, np.ndarray) and _is_one(spec, rows)
+    ):
+        return {spec.name: [rows]}
+    if not isinstance(rows, Iterable):
+        if spec.kind in MEDIA:
+            raise InputError(f"{type(rows).__name__} is not a path, bytes or an array.")
+        return {spec.name: [rows]}
+    return {spec.name: list(rows)}

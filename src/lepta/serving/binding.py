@@ -1,0 +1,238 @@
+"""What a client sent, as what the fields of a model take. Nothing here opens a file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepta.bundle.manifest import InputSpec, Signature, TensorSpec
+from lepta.core.errors import InputError, Where, suggest
+from lepta.core.schema import MEDIA, Kind
+from lepta.runtime.pack import to_array
+
+Array = NDArray[Any]
+Column = Array | list[Any]
+"""Values of one field: an array (rows, ...), or encoded files and arrays, one a row."""
+
+_DATATYPES = {"float32": "FP32", "float64": "FP64", "string": "BYTES", "uint8": "UINT8"}
+_DATATYPES["uint16"] = "UINT16"
+
+
+def datatype(dtype: str) -> str:
+    """Return the protocol's name of a field's dtype."""
+    return _DATATYPES[dtype]
+
+
+def bind_tensors(
+    signature: Signature, inputs: Mapping[str, Array]
+) -> tuple[dict[str, Column], int]:
+    """Return the columns that protocol tensors, one a field, hold, and the number of rows.
+
+    Raises:
+        InputError: an input is missing, unknown, or of the wrong shape or datatype.
+    """
+    specs = {spec.name: spec for spec in signature.inputs}
+    check_names(signature, inputs)
+    columns: dict[str, Column] = {}
+    for name, array in inputs.items():
+        spec = specs[name]
+        bind = _bind_media if spec.kind in MEDIA else _bind_plain
+        columns[name] = bind(spec, array)
+    return columns, count_rows(columns)
+
+
+def bind_packed(tensor: TensorSpec, array: Array) -> Array:
+    """Return a graph tensor that the client has packed itself, checked and cast.
+
+    Raises:
+        InputError: shape or datatype do not fit.
+    """
+    fits = array.ndim == len(tensor.shape) and all(
+        want in (-1, got) for want, got in zip(tensor.shape, array.shape, strict=True)
+    )
+    if not fits or (array.dtype == object) != (tensor.dtype == "string"):
+        raise _mismatch(tensor.name, datatype(tensor.dtype), tensor.shape, array)
+    if tensor.dtype != "string":
+        return array.astype(tensor.dtype, copy=False)
+    texts = [_text(tensor.name, row, value) for row, value in enumerate(array.reshape(-1))]
+    return np.array([t.strip() for t in texts], dtype=object).reshape(array.shape)
+
+
+def bind_rows(signature: Signature, rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
+    """Return the columns of rows of JSON values and uploaded files.
+
+    Media values are ``bytes`` (a file), a base64 string of a file (never a path), or nested arrays.
+
+    Raises:
+        InputError: a field is missing, unknown, or its value does not fit; row and field are named.
+    """
+    names = dict.fromkeys(key for row in rows for key in row)
+    check_names(signature, names)
+    columns: dict[str, Column] = {}
+    for spec in signature.inputs:
+        if spec.name not in names:
+            continue
+        if spec.required:
+            _check_every_row(spec, rows)
+        values = [row.get(spec.name) for row in rows]
+        if spec.kind in MEDIA:
+            columns[spec.name] = [_media(spec, row, value) for row, value in enumerate(values)]
+        else:
+            columns[spec.name] = [_scalar(spec, row, value) for row, value in enumerate(values)]
+    return columns
+
+
+def check_names(signature: Signature, names: Mapping[str, Any]) -> None:
+    """Check that every required field is named and no unknown one is.
+
+    Raises:
+        InputError: else; the nearest known name is suggested.
+    """
+    known = {spec.name: spec.required for spec in signature.inputs}
+    wrong = next((name for name in names if name not in known), None)
+    if wrong is not None:
+        what = f"There is no input {wrong!r}.{suggest(wrong, known)}"
+        raise InputError(what, fix=_takes(signature))
+    for name, required in known.items():
+        if required and name not in names:
+            raise InputError(f"The input {name!r} is missing.", fix=_takes(signature))
+
+
+def _takes(signature: Signature) -> str:
+    return f"The model takes: {', '.join(describe(spec) for spec in signature.inputs)}."
+
+
+def describe(spec: InputSpec) -> str:
+    """Return what a field takes, in protocol terms: "age FP32 [-1]"."""
+    if spec.kind not in MEDIA:
+        return f"{spec.name} {datatype(spec.dtype)} [-1]"
+    return f"{spec.name} BYTES [-1] (files) or {datatype(spec.dtype)} {list(spec.shape)}"
+
+
+def count_rows(columns: Mapping[str, Column]) -> int:
+    """Return the common number of rows.
+
+    Raises:
+        InputError: the columns differ in length.
+    """
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name!r} has {count}" for name, count in lengths.items())
+        raise InputError(f"The inputs differ in their number of rows: {said}.")
+    return next(iter(lengths.values()), 0)
+
+
+def _bind_plain(spec: InputSpec, array: Array) -> Array:
+    if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
+        raise _mismatch(spec.name, datatype(spec.dtype), (-1,), array)
+    flat = array.reshape(-1)
+    if flat.dtype != object:
+        return to_array(spec, flat if spec.dtype != "string" else flat.tolist())
+    if spec.dtype != "string" and spec.kind != Kind.DATETIME:
+        raise _mismatch(spec.name, "FP32 (or another number type)", (-1,), array)
+    texts = [_text(spec.name, row, value) for row, value in enumerate(flat.tolist())]
+    return to_array(spec, texts)
+
+
+def _bind_media(spec: InputSpec, array: Array) -> Column:
+    if array.dtype == object:
+        if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
+            raise _mismatch(spec.name, "BYTES", (-1,), array)
+        return [_media(spec, row, value) for row, value in enumerate(array.reshape(-1))]
+    if array.ndim == len(spec.shape) - 1 and spec.shape[-1] == 1:
+        array = array[..., None]
+    fits = array.ndim == len(spec.shape) and all(
+        want in (-1, got) and got > 0
+        for want, got in zip(spec.shape[1:], array.shape[1:], strict=True)
+    )
+    if not fits:
+        raise _mismatch(spec.name, f"BYTES [-1] or {datatype(spec.dtype)}", spec.shape, array)
+    return array if array.dtype == spec.dtype else list(array)
+
+
+def _mismatch(name: str, wanted: str, shape: Sequence[int], array: Array) -> InputError:
+    from lepta.serving.codec import datatype_of
+
+    return InputError(
+        f"Input {name!r} takes {wanted} {list(shape)}, "
+        f"got {datatype_of(array.dtype)} {list(array.shape)}.",
+        where=Where(field=name),
+    )
+
+
+def _text(name: str, row: int, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                "The text is not UTF-8.", where=Where(row=row + 1, field=name)
+            ) from error
+    if isinstance(value, str | int | float):
+        return str(value) if isinstance(value, str) else _label(value)
+    raise InputError(
+        f"A text was expected, got {type(value).__name__}.", where=Where(row=row + 1, field=name)
+    )
+
+
+def _label(value: float) -> str:
+    from lepta.core.values import label_of
+
+    return label_of(value) or ""
+
+
+def _check_every_row(spec: InputSpec, rows: Sequence[Mapping[str, Any]]) -> None:
+    for number, row in enumerate(rows, 1):
+        if spec.name not in row:
+            raise InputError(
+                f"The input {spec.name!r} is missing.{suggest(spec.name, row)}",
+                where=Where(row=number, field=spec.name),
+                fix="Give null where a value is not known." if spec.kind not in MEDIA else None,
+            )
+
+
+def _scalar(spec: InputSpec, row: int, value: Any) -> Any:
+    if isinstance(value, bytes):
+        value = _text(spec.name, row, value)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise InputError(
+        f"One {spec.kind.value} was expected, got {type(value).__name__}.",
+        where=Where(row=row + 1, field=spec.name),
+        fix='Send rows as {"rows": [{"field": value, ...}, ...]}.',
+    )
+
+
+def _media(spec: InputSpec, row: int, value: Any) -> Any:
+    """Return bytes or an array; a text is base64, so that no path is ever opened."""
+    where = Where(row=row + 1, field=spec.name)
+    if isinstance(value, bytes) and value:
+        return value
+    if isinstance(value, str) and value:
+        text = value.partition(",")[2] if value.startswith("data:") else value
+        try:
+            return base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise InputError(
+                f"The text given for the {spec.kind.value} is not base64.",
+                where=where,
+                fix="Send the content of the file, in base64; paths are not opened.",
+            ) from error
+    if isinstance(value, list) and value:
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            array = np.empty(0, object)
+        if array.dtype.kind in "buif":
+            return array
+    raise InputError(
+        f"A file (base64) or an array of numbers was expected for the {spec.kind.value}.",
+        where=where,
+    )

@@ -1,0 +1,131 @@
+"""Learners that are networks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lepta.core.events import Context
+from lepta.core.schema import Kind, Schema
+from lepta.core.tasks import Task
+from lepta.models.front import Front, ImageOptions, fit_front
+from lepta.models.front.front import PLAIN
+from lepta.models.graph import Graph
+from lepta.models.learner import Fitted, Learner, class_weights
+from lepta.models.networks import build_network, network_to_onnx
+from lepta.models.networks.network import ImageEncoder
+from lepta.training.loop import LoopOptions, Rows, predict_network, train_network
+
+if TYPE_CHECKING:
+    from lepta.data import Dataset
+
+
+@dataclass(frozen=True)
+class NeuralFitted(Fitted):
+    """A trained network over prepared arrays."""
+
+    front: Front
+    task: Task
+    network: nn.Module
+    shapes: Mapping[str, tuple[int, ...]]
+    learner: str
+
+    def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        return predict_network(self.network, self.front.names, arrays)
+
+    def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
+        names = self.front.names
+        examples = [torch.zeros(2, *self.shapes[name][1:]) for name in names]
+        model = network_to_onnx(self.network, examples)
+        inputs = [node.name for node in model.graph.input]
+        (raw,) = graph.embed(model, dict(zip(inputs, [values[n] for n in names], strict=True)))
+        return raw
+
+    def workshop(self) -> dict[str, bytes]:
+        from safetensors.torch import save
+
+        state = {k: v.contiguous() for k, v in self.network.state_dict().items()}
+        shapes = {name: list(shape[1:]) for name, shape in self.shapes.items()}
+        recipe = {"learner": self.learner, "shapes": shapes}
+        return {
+            "workshop/network.safetensors": save(state),
+            "workshop/recipe.json": json.dumps(recipe).encode(),
+        }
+
+
+@dataclass(frozen=True)
+class Neural(Learner):
+    """A network with one encoder a field.
+
+    Attributes:
+        loop: how it is trained.
+        size: height and width of images; None chooses by the images, at most 128.
+    """
+
+    loop: LoopOptions = field(default_factory=LoopOptions)
+    size: int | None = None
+    name: ClassVar[str]
+    image: ClassVar[ImageEncoder] = "resnet"
+
+    def unfit_for(self, schema: Schema, task: Task) -> str:
+        found = any(f.kind == Kind.IMAGE for f in schema.inputs)
+        return "" if found else "there is no image field"
+
+    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> NeuralFitted:
+        front = fit_front(train, style="dense", image=ImageOptions(size=self.size), context=context)
+        arrays, watch = front.run(train, context), front.run(valid, context)
+        shapes = {name: array.shape for name, array in arrays.items()}
+        torch.manual_seed(context.seed)
+        network = build_network(front, shapes, task, self.image)
+        y = task.encode(train.column(task.target))
+        weights = class_weights(y, task.width) if self.balance else None
+        order = front.names
+        trained = train_network(
+            network,
+            Rows([arrays[name] for name in order], y, weights),
+            Rows([watch[name] for name in order], task.encode(valid.column(task.target))),
+            task,
+            self.loop,
+            context,
+        )
+        return NeuralFitted(front, task, trained, shapes, self.name)
+
+    def options(self) -> dict[str, object]:
+        """Return the options as plain values, for the lineage."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ResNet(Neural):
+    """A small residual CNN for images (with the table, where there is one)."""
+
+    name = "resnet"
+    image = "resnet"
+
+
+@dataclass(frozen=True)
+class Cnn(Neural):
+    """The reference CNN for images (with the table, where there is one)."""
+
+    name = "cnn"
+    image = "cnn"
+
+
+@dataclass(frozen=True)
+class Mlp(Neural):
+    """A residual dense network for tables."""
+
+    loop: LoopOptions = field(
+        default_factory=lambda: LoopOptions(epochs=40, batch=256, learning_rate=3e-3, augment=False)
+    )
+    name = "mlp"
+
+    def unfit_for(self, schema: Schema, task: Task) -> str:
+        return "" if any(f.kind in PLAIN for f in schema.inputs) else "there is no plain field"

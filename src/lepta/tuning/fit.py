@@ -1,0 +1,90 @@
+"""``fit``: a dataset in, a measured bundle out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lepta.bundle import Bundle
+from lepta.core.errors import ConfigError
+from lepta.core.events import Context
+from lepta.core.tasks import Binary, Task
+from lepta.data import Dataset, require_trainable
+from lepta.engine import tune_allocator
+from lepta.tuning.options import FitOptions
+
+_RESERVE = 0.1
+"""Share of the time budget kept for export, evaluation and packing."""
+
+
+def fit(data: Any, *, context: Context | None = None, **options: Any) -> Bundle:
+    """Train the model that does best on unseen rows, and measure it.
+
+    The rows are split into train, valid and test unless the dataset has splits: learners are
+    fitted on train, chosen and calibrated on valid, and measured on test.
+
+    Args:
+        data: a :class:`~lepta.data.Dataset` with a target, or anything ``Dataset.read`` takes,
+            then with ``target=`` and the other options of ``Dataset.read``.
+        context: progress reporter, seed, cache, threads.
+        options: fields of :class:`~lepta.tuning.options.FitOptions`.
+
+    Returns:
+        A bundle with one ONNX graph, metrics with intervals, profile, report and model card.
+
+    Raises:
+        ConfigError: an option is unknown.
+        DataError: the data is not fit for training; the reason and the remedy are named.
+        TrainError: no learner can take the data.
+    """
+    reading = {key: options.pop(key) for key in list(options) if key not in FitOptions.model_fields}
+    chosen = FitOptions.parse(options)
+    context = replace(context or Context(), seed=chosen.seed)
+    if chosen.time is not None:
+        context = replace(context, deadline=time.monotonic() + chosen.time * (1 - _RESERVE))
+    if isinstance(data, Dataset):
+        if reading:
+            raise ConfigError(
+                f"There is no option {next(iter(reading))!r} for a dataset that is read already.",
+                fix=f"Options of fit: {', '.join(FitOptions.model_fields)}.",
+            )
+    else:
+        data = Dataset.read(data, context=context, **reading)
+    return _fit(data, chosen, context)
+
+
+def _fit(data: Dataset, options: FitOptions, context: Context) -> Bundle:
+    tune_allocator()
+    from lepta.tuning.candidates import choose_names, try_learners
+    from lepta.tuning.packing import pack_trial
+
+    require_trainable(data)
+    data = prepare_splits(data, options)
+    task = with_threshold(data.task, options)
+    names = choose_names(options, data.schema)
+    trials = try_learners(names, data["train"], data["valid"], task, options, context)
+    if options.refit:
+        seen = data.take(np.concatenate([data.splits["train"], data.splits["valid"]]))
+        trials[0] = replace(trials[0], fitted=trials[0].fitted.refit(seen, context))
+    return pack_trial(trials, data, options, context)
+
+
+def prepare_splits(data: Dataset, options: FitOptions) -> Dataset:
+    """Return the dataset with the splits train, valid and test."""
+    if {"train", "valid", "test"} <= set(data.splits):
+        return data
+    return data.split(valid=options.valid, test=options.test, seed=options.seed)
+
+
+def with_threshold(task: Task, options: FitOptions) -> Task:
+    """Return the task with the decision threshold that was asked for."""
+    if options.threshold is None:
+        return task
+    if not isinstance(task, Binary):
+        raise ConfigError(
+            f"A threshold is for two classes; the task is {task.name}.", fix="Leave it out."
+        )
+    return task.model_copy(update={"threshold": options.threshold})

@@ -1,0 +1,46 @@
+"""The options of ``fit``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field as Option
+
+from lepta.core.config import Config, Seconds
+
+
+class FitOptions(Config):
+    """How a model is chosen and trained."""
+
+    time: Seconds | None = Option(
+        default=None, description="Time budget, as 60s, 10m or 1h; none: until it stops improving."
+    )
+    learner: str = Option(
+        default="auto",
+        description="auto, or one of linear, trees, mlp (tables), transfer, resnet, cnn (images).",
+    )
+    valid: float = Option(
+        default=0.2, gt=0, lt=0.9, description="Share of rows to choose by, unless they are given."
+    )
+    test: float = Option(
+        default=0.2, gt=0, lt=0.9, description="Share of rows to measure on, unless they are given."
+    )
+    balance: bool = Option(default=False, description="Weigh classes so that each counts the same.")
+    calibrate: bool = Option(default=True, description="Calibrate probabilities (temperature).")
+    refit: bool = Option(
+        default=True, description="Fit the chosen model once more on train and valid rows together."
+    )
+    threshold: float | None = Option(
+        default=None,
+        ge=0,
+        le=1,
+        description="Probability from which the positive class is answered.",
+    )
+    examples: int = Option(
+        default=3, ge=0, le=20, description="Test rows kept in the bundle for its self-test."
+    )
+    seed: int = Option(default=0, ge=0, description="The one seed of all randomness.")
+    name: str = Option(default="model", description="Name of the model.")
+    settings: dict[str, Any] = Option(
+        default_factory=dict, description="Options of the learner, by name."
+    )

@@ -1,0 +1,120 @@
+"""From the best trial to a bundle: graph, parity, metrics, report, card, examples."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+import lepta
+from lepta.bundle import Bundle, Lineage, Manifest
+from lepta.core.errors import ExportError
+from lepta.core.events import Context
+from lepta.data import Dataset
+from lepta.evaluation import Evaluation, evaluate, model_card
+from lepta.models.learner import final_scores, to_onnx
+from lepta.runtime import Predictor
+from lepta.runtime.predictor import write_example
+from lepta.tuning.candidates import Trial
+from lepta.tuning.options import FitOptions
+
+PARITY = 1e-4
+"""Largest difference accepted between the graph and the training library, in probability or in
+the target's standard deviation."""
+_PARITY_ROWS = 64
+
+
+def pack_trial(trials: list[Trial], data: Dataset, options: FitOptions, context: Context) -> Bundle:
+    """Return the bundle of the best trial, measured on the test rows.
+
+    Raises:
+        ExportError: the graph's scores differ from the training library's.
+    """
+    best = trials[0]
+    with context.stage("packing", total=4, unit="step") as stage:
+        model = to_onnx(best.fitted, best.temperature).SerializeToString()
+        manifest = _manifest(trials, data, options)
+        bundle = Bundle(manifest, {"model.onnx": model, **best.fitted.workshop()})
+        predictor = Predictor(bundle, threads=context.threads or 2)
+        stage.advance()
+        _check_parity(predictor, best, data["valid"], context)
+        stage.advance()
+        evaluation = evaluate(predictor, data["test"], seed=options.seed, context=context)
+        stage.advance()
+        bundle = _finish(bundle, predictor, evaluation, trials, data, options)
+        stage.advance()
+    return bundle
+
+
+def _manifest(trials: list[Trial], data: Dataset, options: FitOptions) -> Manifest:
+    best = trials[0]
+    return Manifest(
+        name=options.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=best.fitted.task,
+        signature=best.fitted.front.signature(best.fitted.task),
+        lineage=Lineage(
+            dataset=data.fingerprint,
+            rows={name: len(rows) for name, rows in data.splits.items()},
+            config={
+                "fit": options.model_dump(mode="json"),
+                "learner": best.name,
+                "temperature": best.temperature,
+                "schema": data.schema.model_dump(mode="json"),
+            },
+            version=lepta.__version__,
+            seed=options.seed,
+        ),
+    )
+
+
+def _check_parity(predictor: Predictor, trial: Trial, valid: Dataset, context: Context) -> None:
+    rows = valid.take(np.arange(min(_PARITY_ROWS, len(valid))))
+    fitted = trial.fitted
+    raw = fitted.raw(fitted.front.run(rows, context))
+    wanted = final_scores(raw, fitted.task, trial.temperature)
+    got = predictor.scores(rows.inputs())
+    scale = 1.0 if fitted.task.is_classification else float(np.std(wanted)) or 1.0
+    gap = float(np.abs(got - wanted).max(initial=0.0)) / scale
+    if not gap <= PARITY:
+        raise ExportError(
+            f"The exported graph differs from the trained model by {gap:.2g} (accepted: {PARITY}).",
+            fix="Try another learner, and report this with the data's schema.",
+        )
+
+
+def _finish(
+    bundle: Bundle,
+    predictor: Predictor,
+    evaluation: Evaluation,
+    trials: list[Trial],
+    data: Dataset,
+    options: FitOptions,
+) -> Bundle:
+    bundle = bundle.with_manifest(metrics=evaluation.metrics)
+    leaderboard = [trial.summary() for trial in trials]
+    return bundle.with_members(
+        {
+            "report.html": evaluation.html().encode(),
+            "card.md": model_card(bundle.manifest, evaluation).encode(),
+            "profile.json": _json(data["train"].profile()),
+            "leaderboard.json": _json(leaderboard),
+            **_examples(predictor, data["test"], options.examples),
+        }
+    )
+
+
+def _json(document: Any) -> bytes:
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
+def _examples(predictor: Predictor, test: Dataset, count: int) -> dict[str, bytes]:
+    rows = test.take(np.arange(min(count, len(test))))
+    members = {}
+    for number in range(len(rows)):
+        columns = rows.take(np.array([number])).inputs()
+        for _, tensors in predictor.batches(columns, 1):
+            members[f"examples/{number:03d}.npz"] = write_example(tensors, predictor.run(tensors))
+    return members
