@@ -188,7 +188,7 @@ NOT_ONNX = {
     "a graph that is a number": b"\x38\x01",
     "an unknown field": GRAPH + b"\x9a\x06\x00",
     "a length of 2**63": b"\x3a" + b"\x80" * 9 + b"\x01",
-    "an ORT model": b"\x3a\x80\x80\x01ORTM" + bytes(1 << 14),
+    "an ORT model in ONNX's clothes": b"\x12\x06xxORTM" + GRAPH,
 }
 
 
@@ -262,6 +262,11 @@ def test_varints(value, more):
     assert varint(encoded + more, 0, len(encoded + more)) == (value, len(encoded))
     with pytest.raises(WireError):
         varint(encoded, 0, len(encoded) - 1)
+
+
+def test_a_tag_that_other_parsers_would_cut_to_32_bits_is_refused():
+    with pytest.raises(WireError, match="no valid number"):
+        list(fields(b"\xba\x80\x80\x80\x10\x00", 0, 6))
 
 
 def test_fields_of_every_wire_type():

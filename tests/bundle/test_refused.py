@@ -201,6 +201,17 @@ def test_a_foreign_kind_is_refused_at_load_too(bundle, tmp_path):
         Bundle.load(folder)
 
 
+def test_a_graph_is_audited_at_load_though_its_hash_fits(bundle, tmp_path):
+    data = bundle.read("model.onnx").replace(b"ai.onnx.ml", b"ai.evil.ml")
+    folder = unpack(bundle, tmp_path)
+    (folder / "model.onnx").write_bytes(data)
+    entry = {"sha256": sha256(data), "size": len(data)}
+    edit(folder, lambda document: document["members"].update({"model.onnx": entry}))
+    with pytest.raises(BundleError, match=r"unknown domain 'ai\.evil\.ml'") as caught:
+        Bundle.load(folder)
+    assert caught.value.where.file == str(folder)
+
+
 @pytest.mark.parametrize(
     "name", ["../a.md", "/a.md", "a\\b.md", "C:a.md", "a//b.md", ".hidden.md", "ä.md", "a\n.md", ""]
 )

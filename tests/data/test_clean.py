@@ -25,9 +25,9 @@ def test_words_for_missing_values_are_taken_and_told(write, word):
 
 
 def test_a_target_may_be_called_none(write):
-    data, values = column(write, ["None", "scratch", "None", "-"], target="a")
+    _data, values = column(write, ["None", "scratch", "None", "-"], target="a")
     assert values == ["None", "scratch", "None", "-"]
-    data, values = column(write, ["None", "scratch", "?", ""], target="a")
+    _data, values = column(write, ["None", "scratch", "?", ""], target="a")
     assert values == ["None", "scratch", None, None]
 
 

@@ -58,7 +58,7 @@ def test_missing_files_are_counted_and_the_first_is_named(write, png):
         require_trainable(data)
     where = caught.value.where
     assert (where.file, where.row, where.field) == ("1.png", 2, "file")
-    with pytest.raises(DataError, match="'1.png' is missing") as caught:
+    with pytest.raises(DataError, match=r"'1\.png' is missing") as caught:
         data.decode("file", 1)
     assert caught.value.where.row == 2
 

@@ -154,7 +154,7 @@ def test_the_second_class_is_the_positive_one(values, classes):
 def test_positive_can_be_given():
     data = read({"y": ["a", "b"] * (N // 2)}, target="y", positive="a")
     assert data.task.classes == ("b", "a")
-    with pytest.raises(SchemaError, match="'A' cannot be the positive class.*Did you mean 'a'"):
+    with pytest.raises(SchemaError, match=r"'A' cannot be the positive class.*Did you mean 'a'"):
         read({"y": ["a", "b"] * (N // 2)}, target="y", positive="A")
 
 

@@ -49,18 +49,18 @@ def test_csv_of_one_column_keeps_empty_cells(write):
 
 
 def test_duplicate_column_names_are_named(write):
-    with pytest.raises(SchemaError, match="'größe' stands more than once.*columns 1, 3") as caught:
+    with pytest.raises(SchemaError, match=r"'größe' stands more than once.*columns 1, 3") as caught:
         Dataset.read(write("t.csv", "größe,b,größe\n1,2,3\n"))
     assert caught.value.where.field == "größe"
     frame = pd.DataFrame([[1, 2]], columns=["a", "a"])
-    with pytest.raises(SchemaError, match="'a' stands more than once"):
+    with pytest.raises(SchemaError, match=r"'a' stands more than once"):
         Dataset.read(frame)
-    with pytest.raises(SchemaError, match="'a' stands more than once"):
+    with pytest.raises(SchemaError, match=r"'a' stands more than once"):
         Dataset.read(pa.table([[1], [2]], names=["a", "a"]))
 
 
 def test_duplicate_keys_of_json_are_named(write):
-    with pytest.raises(DataError, match="'a' stands more than once") as caught:
+    with pytest.raises(DataError, match=r"'a' stands more than once") as caught:
         Dataset.read(write("t.jsonl", '{"a": 1}\n{"a": 1, "a": 2}\n'))
     assert caught.value.where.row == 2
 
@@ -111,7 +111,7 @@ def test_unknown_options_suggest_the_nearest(write):
     path = write("t.csv", "a,b\n1,2\n3,4\n")
     with pytest.raises(ConfigError, match="Did you mean 'target'"):
         Dataset.read(path, taget="a")
-    with pytest.raises(SchemaError, match="There is no column 'B'.*Did you mean 'b'"):
+    with pytest.raises(SchemaError, match=r"There is no column 'B'.*Did you mean 'b'"):
         Dataset.read(path, target="B")
     with pytest.raises(ConfigError, match="There is no source called 'cvs'"):
         Dataset.read(path, format="cvs")
@@ -128,7 +128,9 @@ def tables(folder: Path):
     pd.DataFrame(COLUMNS).to_json(folder / "t.jsonl", orient="records", lines=True)
     pd.DataFrame(COLUMNS).to_json(folder / "t.json", orient="records")
     (folder / "t.csv").write_text(csv_text(","), encoding="utf-8")
-    yield from (folder / f"t.{end}" for end in "parquet feather arrow jsonl json csv".split())
+    yield from (
+        folder / f"t.{end}" for end in ["parquet", "feather", "arrow", "jsonl", "json", "csv"]
+    )
     yield table
     yield pd.DataFrame(COLUMNS)
     yield pl.DataFrame(COLUMNS)

@@ -176,7 +176,7 @@ def test_what_cannot_be_split_is_refused():
         list(folds(dataset(), 1))
     with pytest.raises(DataError, match=r"3 group\(s\) cannot be spread over 5"):
         list(folds(dataset(group=np.arange(100) % 3), 5))
-    with pytest.raises(SchemaError, match="There is no split 'tset'. Did you mean 'test'"):
+    with pytest.raises(SchemaError, match=r"There is no split 'tset'. Did you mean 'test'"):
         dataset().split()["tset"]
 
 

@@ -114,7 +114,7 @@ def test_wrong_images_are_explained(image_bundle: Bundle, tmp_path: Path) -> Non
     with pytest.raises(DataError, match="cannot be read"):
         predictor.predict(tmp_path / "absent.png")
     with pytest.raises(DecodeError) as caught:
-        predictor.predict([png(1), png(2)[:-20]])
+        predictor.predict([png(1), png(2)[:45]])
     assert caught.value.where is not None
     assert caught.value.where.row == 2
 

@@ -43,6 +43,12 @@ def test_rows_as_json(call, body):
     assert (answer["model"], answer["version"]) == ("table", "1")
 
 
+def test_json_as_curl_sends_it(call):
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = b'{"x0": 1, "colour": "red"}'
+    assert call("POST", "/predict/table", body, headers)[0] == 200
+
+
 def test_regression_answers_a_number(call):
     body = {"rows": [{"when": "1970-01-11T00:00:00Z"}, {"when": 86400}, {"when": None}]}
     _, answer, _ = call("POST", "/predict/price", body)

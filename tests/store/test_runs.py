@@ -94,9 +94,9 @@ def test_two_processes_log_at_once(store: Store, folder: Path) -> None:
     script = (
         "import sys; from lepta.store import Store\n"
         "store = Store(sys.argv[1])\n"
-        "for r in range(5):\n"
+        "for r in range(3):\n"
         "    with store.run('ct', params={'a': 1}) as run:\n"
-        "        for s in range(20): run.log({f'm{i}': i for i in range(20)}, step=s); run.flush()\n"
+        "        for s in range(10): run.log({f'm{i}': i for i in range(20)}, step=s); run.flush()\n"
     )
     workers = [
         subprocess.Popen([sys.executable, "-c", script, folder], stderr=subprocess.PIPE)
@@ -105,14 +105,14 @@ def test_two_processes_log_at_once(store: Store, folder: Path) -> None:
     for worker in workers:
         _, errors = worker.communicate(timeout=120)
         assert (worker.returncode, errors) == (0, b"")
-    assert [run.status for run in store.runs("ct")] == ["finished"] * 11
+    assert [run.status for run in store.runs("ct")] == ["finished"] * 7
     with sqlite3.connect(folder / "store.db") as database:
-        assert database.execute("select count(*) from metrics").fetchone() == (2 * 5 * 20 * 20,)
+        assert database.execute("select count(*) from metrics").fetchone() == (2 * 3 * 10 * 20,)
 
 
 @given(st.text(min_size=1, max_size=30))
 @settings(max_examples=200, deadline=None)
 def test_every_name_becomes_one_that_mlflow_takes(name: str) -> None:
-    from mlflow.utils.validation import _VALID_PARAM_AND_METRIC_NAMES
+    from mlflow.utils.validation import _validate_metric_name
 
-    assert _VALID_PARAM_AND_METRIC_NAMES.match(metric_name(name)) or not metric_name(name).strip()
+    _validate_metric_name(metric_name(name))

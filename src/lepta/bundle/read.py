@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lepta.bundle.audit import MANIFEST, SEAL, audit_members, audit_names
+from lepta.bundle.audit import MANIFEST, SEAL, audit_members
 from lepta.bundle.manifest import Manifest, Member
 from lepta.bundle.migrate import Document, migrate
 from lepta.bundle.sign import verify
@@ -155,7 +155,6 @@ def _check_listing(manifest: Manifest, archive: Archive) -> None:
         raise BundleError(f"{_quoted(extra)} not listed in the manifest.", fix=_DAMAGED)
     if lost := sorted(manifest.members.keys() - found):
         raise BundleError(f"{_quoted(lost)} listed in the manifest but missing.", fix=_DAMAGED)
-    audit_names(found)
     for name, entry in manifest.members.items():
         if archive.size(name) != entry.size:
             raise BundleError(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+_BINARY = getattr(os, "O_BINARY", 0)
 
 
 @contextmanager
@@ -22,14 +24,13 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         OSError: the folder is missing, read-only or full; ``path`` is then as it was.
     """
     target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    temporary = Path(name)
+    temporary = _beside(target)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
         _sync_folder(target.parent)
     except BaseException:
@@ -47,11 +48,10 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         OSError: the parent is missing, read-only or full; ``path`` is then as it was.
     """
     target = Path(path).resolve()
-    name = tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    temporary = Path(name)
+    temporary = _beside(target)
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
         _sync_tree(temporary)
         if target.exists():
             _exchange(temporary, target)
@@ -79,10 +79,8 @@ def sha256_file(path: Path | str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:

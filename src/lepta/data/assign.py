@@ -21,6 +21,10 @@ def stratified(strata: Ints, shares: Floats, rng: np.random.Generator) -> Ints:
     """
     order = np.lexsort((rng.random(len(strata)), strata))
     parts = np.empty(len(strata), np.int64)
+    if np.ptp(shares) < 1e-12:
+        turns = rng.permutation(len(shares))
+        parts[order] = turns[np.arange(len(strata)) % len(shares)]
+        return parts
     parts[order] = _interleaved(len(strata), shares, rng)
     return parts
 
@@ -30,12 +34,12 @@ def _interleaved(count: int, shares: Floats, rng: np.random.Generator) -> Ints:
     parts = np.zeros(count, np.int64)
     free = np.arange(count)
     left = 1.0
+    wanted = np.diff(np.round(np.cumsum(shares) * count), prepend=0).astype(int)
     for part in range(len(shares) - 1, 0, -1):
         step = shares[part] / left if left > 0 else 0.0
-        wanted = round(shares[part] * count)
         marks = np.floor(np.arange(1, len(free) + 1) * step + rng.random())
         chosen = np.flatnonzero(np.diff(marks, prepend=np.floor(marks[:1] - step)) > 0)
-        chosen = _exactly(chosen, wanted, len(free), rng)
+        chosen = _exactly(chosen, int(wanted[part]), len(free), rng)
         parts[free[chosen]] = part
         free = np.delete(free, chosen)
         left -= shares[part]
@@ -150,15 +154,19 @@ def in_order(moments: Floats, groups: Ints | None, shares: Floats) -> Ints:
             f"{len(unique)} distinct time(s) cannot be spread over {len(used)} splits.",
             fix="Use fewer splits, or a finer time.",
         )
-    middle = (np.cumsum(sizes) - sizes / 2.0) / len(times)
-    part = np.searchsorted(np.cumsum(shares[used])[:-1], middle, side="right")
-    for earlier in range(len(used) - 1, -1, -1):
-        room = len(unique) - (len(used) - earlier)
-        part[room] = max(part[room], earlier)
-    part = np.maximum.accumulate(part)
-    for later in range(len(used)):
-        part[later] = min(part[later], later)
-    return used[np.maximum.accumulate(part)][inverse]
+    cuts = _cuts(np.cumsum(sizes), np.cumsum(shares[used])[:-1] * len(times))
+    part = np.searchsorted(cuts, np.arange(len(unique)), side="right")
+    return used[part][inverse]
+
+
+def _cuts(totals: Ints, wanted: Floats) -> list[int]:
+    """Return where to cut so that totals come nearest to those wanted and no part is empty."""
+    cuts: list[int] = []
+    for number, total in enumerate(wanted):
+        nearest = int(np.abs(totals - total).argmin()) + 1
+        least = cuts[-1] + 1 if cuts else 1
+        cuts.append(min(max(nearest, least), len(totals) - len(wanted) + number))
+    return cuts
 
 
 def keep_strata_in_train(parts: Ints, strata: Ints, rng: np.random.Generator) -> Ints:

@@ -11,9 +11,9 @@ from lepta.core.values import label_of
 from lepta.data.clean import Cleaned, clean_column, compact_dates
 from lepta.data.infer import Facts, guess, kind_of
 from lepta.data.issues import Issue
-from lepta.data.media import Decoder, Guess, choose_decoder, guess_media
+from lepta.data.media import Decoder, Guess, choose_decoder, guess_media, unit_of
 from lepta.data.options import ReadOptions
-from lepta.data.sources import Raw
+from lepta.data.sources import Raw, check_names
 from lepta.data.target import classes_of, natural, target_kind
 
 _FEW_CLASSES = 100
@@ -52,6 +52,7 @@ def build(raw: Raw, options: ReadOptions) -> Built:
     media = _media(columns, raw, options)
     fields = [_field(name, columns, media, roles, raw, options) for name in columns]
     fields = [_with_reason(field, cleaned[field.name]) for field in fields]
+    fields = [_with_unit(field, columns[field.name], raw) for field in fields]
     issues = [*raw.issues, *(issue for done in cleaned.values() for issue in done.issues)]
     issues += [issue for field in fields for issue in _hints(field, roles)]
     return Built(
@@ -67,7 +68,7 @@ def _flat(table: Any) -> Any:
 
     while any(pa.types.is_struct(field.type) for field in table.schema):
         table = table.flatten()
-    return table
+    return table.rename_columns(check_names(table.column_names))
 
 
 def _table(columns: dict[str, Any]) -> Any:
@@ -209,6 +210,12 @@ def _target(facts: Facts, kind: Kind | None, positive: str | None) -> Field:
         found, reason = Kind.CATEGORY, "the target; its positive class is given"
     chosen, why = (kind, "given") if kind is not None else (found, reason)
     classes: tuple[str, ...] = ()
+    if not facts.is_plain:
+        raise SchemaError(
+            f"Values of type {facts.column.type} cannot be the target.",
+            where=Where(field=facts.name),
+            fix="Name a column of numbers or labels.",
+        )
     if chosen == Kind.CATEGORY:
         classes = classes_of(facts.column.unique().to_pylist(), positive, facts.name)
     return Field(name=facts.name, kind=chosen, role=Role.TARGET, reason=why, classes=classes)
@@ -218,6 +225,12 @@ def _with_reason(field: Field, done: Cleaned) -> Field:
     if not done.reason or field.reason == "given":
         return field
     return field.model_copy(update={"reason": f"{field.reason}; {done.reason}"})
+
+
+def _with_unit(field: Field, column: Any, raw: Raw) -> Field:
+    if field.kind not in MEDIA or field.role != Role.INPUT:
+        return field
+    return field.model_copy(update={"unit": unit_of(field.kind, column, raw.files)})
 
 
 def _hints(field: Field, given: dict[str, Role]) -> list[Issue]:

@@ -69,10 +69,10 @@ def decoded(
     recipe = json.dumps([_VERSION, decoder, key], sort_keys=True).encode()
     folder = (context.cache or default_folder()) / "decoded" / hashlib.sha256(recipe).hexdigest()
     path = folder / f"{hashlib.sha256(b''.join(digests)).hexdigest()}.npy"
-    ready = _open(path)
-    if ready is not None:
-        return ready.array
     try:
+        ready = _open(path)
+        if ready is not None:
+            return ready.array
         folder.mkdir(parents=True, exist_ok=True)
         with _only_one(path):
             ready = _open(path)

@@ -49,7 +49,9 @@ def clean_column(name: str, column: Any, *, is_text: bool, is_target: bool) -> C
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
-    if isinstance(kind, pa.FixedShapeTensorType) or pa.types.is_null(kind):
+    if pa.types.is_null(kind):
+        return Cleaned(column.cast(pa.large_string()))
+    if isinstance(kind, pa.FixedShapeTensorType):
         return Cleaned(column)
     if _is_string(kind):
         return _clean_text(name, column.cast(pa.large_string()), is_text, is_target)
@@ -78,12 +80,11 @@ def _typed(column: Any, kind: Any) -> Any:
     import pyarrow.compute as pc
 
     types = pa.types
-    if types.is_boolean(kind) or types.is_float32(kind):
-        return column
     if types.is_integer(kind):
         return column.cast(pa.float64() if types.is_uint64(kind) else pa.int64(), safe=False)
     if types.is_floating(kind) or types.is_decimal(kind):
-        return column.cast(pa.float64(), safe=False)
+        wide = column if types.is_float32(kind) else column.cast(pa.float64(), safe=False)
+        return _without_nan(wide)
     if types.is_timestamp(kind) or types.is_date(kind):
         return column.cast(pa.timestamp("us", kind.tz if types.is_timestamp(kind) else None),
                            safe=False).cast(pa.timestamp("us"))  # fmt: skip
@@ -91,6 +92,16 @@ def _typed(column: Any, kind: Any) -> Any:
         unit = pa.duration("us") if types.is_duration(kind) else pa.time64("us")
         return pc.divide(column.cast(unit, safe=False).cast(pa.int64()).cast(pa.float64()), 1e6)
     return column
+
+
+def _without_nan(column: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    gaps = pc.is_nan(column)
+    if pc.any(gaps).as_py() is not True:
+        return column
+    return pc.if_else(gaps, pa.scalar(None, column.type), column)
 
 
 def _clean_text(name: str, column: Any, is_text: bool, is_target: bool) -> Cleaned:

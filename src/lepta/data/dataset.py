@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lepta.core.errors import SchemaError, suggest
+from lepta.core.errors import DataError, SchemaError, Where, suggest
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Role, Schema
 from lepta.core.tasks import Task
@@ -183,7 +183,13 @@ class Dataset:
         Raises:
             DataError: a value is missing or no class; its row is named.
         """
-        return self.task.encode(self.column(self.task.target))
+        try:
+            return self.task.encode(self.column(self.task.target))
+        except DataError as error:
+            if error.where is not None and error.where.row is not None:
+                row = int(self.row_numbers[error.where.row - 1])
+                error.where = Where(row=row, field=error.where.field)
+            raise
 
     def decode(self, name: str, row: int) -> NDArray[Any]:
         """Return the decoded value of a media field: an image is (height, width, channels).

@@ -123,11 +123,12 @@ def _across(data: Dataset, codes: Ints, again: Ints, has_files: bool) -> Iterato
     if parts is None:
         return
     rows = _several(codes, parts, again[parts[again] >= 0])
+    what = "files or text" if has_files else "inputs"
     if rows.size:
         yield Issue(
             code="duplicates_across_splits",
             severity="warning" if has_files or rows.size > _MANY * len(data) else "info",
-            text=f"{rows.size} row(s) with identical {'files or text' if has_files else 'inputs'} stand in "
+            text=f"{rows.size} row(s) with identical {what} stand in "
             "more than one split: what is measured there is partly known from training.",
             fix="Drop the copies, or split by a group that keeps them together.",
             rows=some(_by_code(rows, codes)),

@@ -110,6 +110,8 @@ def kind_of(facts: Facts) -> Meaning:
         meaning = rule(facts)
         if meaning is not None:
             return Meaning(meaning.kind, Role.INPUT, meaning.reason)
+    if not facts.is_plain:
+        return Meaning(Kind.ID, Role.IGNORE, f"values of type {facts.column.type}")
     return Meaning(Kind.CATEGORY, Role.INPUT, f"{facts.distinct} distinct values")
 
 

@@ -149,13 +149,34 @@ def choose_decoder(kind: Kind, column: Any, files: Files) -> Decoder | None:
         return ("series", {})
     if kind == Kind.AUDIO:
         return ("audio", {})
-    contents = [_open(value, files) for value in sample(column, _OPENED)]
+    values = sample(column, _OPENED)
+    contents = [_open(value, files) for value in values]
+    dicom = sum(_is_dicom(value, data) for value, data in zip(values, contents, strict=True))
     known = [data for data in contents if data]
-    dicom = sum(_is_dicom(value, data) for value, data in zip(sample(column, _OPENED), contents,
-                                                             strict=True))  # fmt: skip
     if dicom * 2 > len(contents):
-        return ("dicom", {"channels": 3} if _coloured_dicom(known) else {})
+        return ("dicom", {"channels": 3 if any(map(_is_coloured, known)) else 1})
     return ("image", _image_options(known))
+
+
+def unit_of(kind: Kind, column: Any, files: Files) -> str:
+    """Return "HU" for CT images, which are decoded to Hounsfield units; else an empty string."""
+    from lepta.runtime.decoders import dicom_tags
+
+    if kind not in (Kind.IMAGE, Kind.VOLUME):
+        return ""
+    for value in sample(column, 3):
+        if isinstance(value, str) and files.is_folder(value):
+            value = files.listing(value)[0]  # noqa: PLW2901
+        data = _open(value, files) if isinstance(value, str | bytes) else b""
+        if _format_of(data) != "dicom":
+            return ""
+        try:
+            tags = dicom_tags(data)
+        except LeptaError:
+            return ""
+        if tags.get("Modality") != "CT" or tags.get("RescaleType", "HU") != "HU":
+            return ""
+    return "HU"
 
 
 def _open(value: Any, files: Files) -> bytes:
@@ -172,25 +193,31 @@ def _is_dicom(value: Any, data: bytes) -> bool:
     return _format_of(data) == "dicom" or (named and _format_of(data) == "")
 
 
-def _coloured_dicom(contents: list[bytes]) -> bool:
-    return False
+def _is_coloured(data: bytes) -> bool:
+    from lepta.runtime.decoders import dicom_tags
+
+    try:
+        tags = dicom_tags(data)
+    except DecodeError:
+        return False
+    return tags.get("PhotometricInterpretation", "") not in ("MONOCHROME1", "MONOCHROME2", "")
 
 
 def _image_options(contents: list[bytes]) -> dict[str, Any]:
     """Return the widest of what the sampled images have: 3 channels if any is in colour."""
     facts = [fact for fact in map(_image_facts, contents) if fact]
     channels = max((channels for channels, _ in facts), default=3)
-    return {"channels": channels, "bits": min(32, max((bits for _, bits in facts), default=8))}
+    return {"channels": channels, "bits": max((bits for _, bits in facts), default=8)}
 
 
 def _image_facts(data: bytes) -> tuple[int, int] | None:
     """Return channels (1 or 3) and bits (8, 16 or 32) of an image, None when it is unreadable."""
-    from lepta.runtime.decoders.image import open_image, stored_bits
+    from lepta.runtime.decoders import image_info
 
     try:
-        image = open_image(data, "")
+        info = image_info(data)
     except DecodeError:
         return None
-    grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
-    stored = stored_bits(image) if grey else 8
-    return (1 if grey else 3), next(bits for bits in (8, 16, 32, 64) if stored <= bits)
+    if not str(info["mode"]).startswith(("1", "L", "I", "F")):
+        return (3, 8)
+    return (1, next((bits for bits in (8, 16) if float(info["bit_depth"]) <= bits), 32))

@@ -61,7 +61,7 @@ def _numbers(values: NDArray[np.float64]) -> dict[str, Any]:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return {}
-    counts, edges = np.histogram(finite, bins=_BINS)
+    counts, edges = _histogram(finite)
     return {
         "infinite": int(np.isinf(values).sum()),
         "distinct": len(np.unique(finite)),
@@ -72,6 +72,13 @@ def _numbers(values: NDArray[np.float64]) -> dict[str, Any]:
         "quantiles": [float(value) for value in np.quantile(finite, QUANTILES)],
         "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
     }
+
+
+def _histogram(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    try:
+        return np.histogram(values, bins=_BINS)
+    except ValueError:  # so close together that no float lies between the edges
+        return np.array([len(values)]), np.array([values.min(), values.max()])
 
 
 def _times(data: Dataset, field: Field) -> dict[str, Any]:

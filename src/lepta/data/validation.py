@@ -61,7 +61,7 @@ def _splits(data: Dataset) -> Iterator[Issue]:
         return
     labels = np.array([label_of(value) or "" for value in data.column(field.name)])
     for name, rows in data.splits.items():
-        found = sorted(set(labels[rows]) - {""})
+        found = sorted(set(labels[rows].tolist()) - {""})
         if len(found) < 2:
             yield Issue(
                 code="single_class_split",

@@ -8,12 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lepta.evaluation.audit import (
-        LeakageReport,
-        ShortcutReport,
-        audit_leakage,
-        audit_shortcuts,
-    )
+    from lepta.evaluation.audit import ShortcutReport, audit_leakage, audit_shortcuts
     from lepta.evaluation.calibration import apply_temperature, fit_temperature
     from lepta.evaluation.checking import CheckReport, check
     from lepta.evaluation.evaluating import evaluate
@@ -26,7 +21,6 @@ _HOMES = {
     "METRICS": "lepta.evaluation.metrics",
     "CheckReport": "lepta.evaluation.checking",
     "Evaluation": "lepta.evaluation.results",
-    "LeakageReport": "lepta.evaluation.audit",
     "Metric": "lepta.evaluation.metrics",
     "ShortcutReport": "lepta.evaluation.audit",
     "apply_temperature": "lepta.evaluation.calibration",
@@ -43,7 +37,6 @@ __all__ = [
     "METRICS",
     "CheckReport",
     "Evaluation",
-    "LeakageReport",
     "Metric",
     "ShortcutReport",
     "apply_temperature",

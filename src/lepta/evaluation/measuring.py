@@ -122,7 +122,7 @@ def read_sample(
         task,
         _truth(task, truth),
         matrix,
-        _codes(groups, len(truth)),
+        group_codes(groups, len(truth)),
         _weights(weights, len(truth)),
     )
 
@@ -143,10 +143,17 @@ def _truth(task: Task, y: Array) -> Array:
     return codes
 
 
-def _codes(groups: ArrayLike | None, rows: int) -> NDArray[np.int64] | None:
+def group_codes(groups: Any, rows: int) -> NDArray[np.int64] | None:
+    """Return a code per row, equal within a group; None where every row is alone.
+
+    A missing group (None, NaN) is a group of its own.
+
+    Raises:
+        DataError: there is not one group a row.
+    """
     if groups is None:
         return None
-    values: list[Any] = np.asarray(groups, dtype=object).tolist()
+    values = list(groups)
     if len(values) != rows:
         raise DataError(f"There are {len(values)} groups for {rows} rows.")
     codes: dict[Any, int] = {}
@@ -182,9 +189,7 @@ def _analytic(metric: Metric, sample: Sample, level: float) -> Interval | None:
     return decision_interval(metric.name, table, level)
 
 
-def _measured(
-    metric: Metric, sample: Sample, interval: Interval | None, split: str
-) -> Measured:
+def _measured(metric: Metric, sample: Sample, interval: Interval | None, split: str) -> Measured:
     value = metric(sample.y, sample.scores, sample.weights, threshold=sample.threshold)
     if value is None or interval is None:
         return Measured(name=metric.name, value=value, n=len(sample.y), split=split)

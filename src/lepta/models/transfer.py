@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -116,9 +116,11 @@ class Transfer(Learner):
         y, yv = task.encode(train.column(task.target)), task.encode(valid.column(task.target))
         best: tuple[float, Choice] | None = None
         with context.stage("transfer", unit="head") as stage:
-            for choice in self._choices(_levels(front, backbone, x.shape[1])):
-                if best is not None and context.seconds_left() <= 0:
-                    break
+            levels = _levels(front, backbone, x.shape[1])
+            for strength, level, mirror in product(STRENGTHS, levels, (False, True)):
+                choice = Choice(level, levels[level], mirror, strength, self.balance)
+                if best is not None and not self._worth(choice, best[1], context):
+                    continue
                 weights, bias = choice.fit(x, mirrored, y, task)
                 loss = linear_loss(watch @ weights + bias, yv, task)
                 stage.advance(loss=loss)
@@ -129,9 +131,10 @@ class Transfer(Learner):
         weights, bias = best[1].fit(x, mirrored, y, task)
         return TransferFitted(front, task, weights, bias, best[1])
 
-    def _choices(self, levels: Mapping[str, NDArray[np.bool_]]) -> Iterator[Choice]:
-        for strength, level, mirror in product(STRENGTHS, levels, (False, True)):
-            yield Choice(level, levels[level], mirror, strength, self.balance)
+    def _worth(self, choice: Choice, best: Choice, context: Context) -> bool:
+        """Whether to try a choice: other strengths only for the best depth and mirroring."""
+        same = (choice.level, choice.mirror) == (best.level, best.mirror)
+        return context.seconds_left() > 0 and (choice.strength == STRENGTHS[0] or same)
 
 
 def _both_ways(

@@ -29,7 +29,6 @@ CHUNK = 64
 """Rows decoded and run at a time where there are media fields; 4,096 elsewhere."""
 TOLERANCE = 1e-3
 """Largest difference in a score that the self-test accepts between machines."""
-_MAX_EXAMPLE = 256 * 1024**2
 
 
 def predict(bundle: Bundle | Path | str, rows: Any, *, threads: int = 1) -> Predictions:
@@ -226,9 +225,6 @@ class Predictor:
 
 def _read_example(data: bytes, name: str) -> dict[str, Array]:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(info.file_size for info in archive.infolist()) > _MAX_EXAMPLE:
-                raise BundleError(f"The example {name} is larger than {_MAX_EXAMPLE} bytes.")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             tensors = {key: arrays[key] for key in arrays.files}
     except (ValueError, OSError, zipfile.BadZipFile) as error:

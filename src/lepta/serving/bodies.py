@@ -15,6 +15,8 @@ from lepta.serving.protocol import parse_json
 
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _FILES = ("image/", "video/", "audio/", "application/dicom", "application/octet-stream")
+_JSON = ("", "application/json", "text/json", "application/x-www-form-urlencoded")
+"""The last is what `curl -d` says of JSON unless told otherwise."""
 MAX_PARTS = 10_000
 Row = dict[str, Any]
 
@@ -65,7 +67,7 @@ def read_rows(body: bytes, content_type: str, signature: Signature) -> list[Row]
         if not body:
             raise RequestError("The body is empty; the file was expected there.")
         return [{_media_field(signature).name: body}]
-    if kind in ("", "application/json", "text/json") or kind.endswith("+json"):
+    if kind in _JSON or kind.endswith("+json"):
         return _json_rows(parse_json(body))
     raise MediaTypeError(
         f"Content-Type {kind!r} is not supported.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import shlex
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -129,13 +130,14 @@ def _infer_operation(model: Model) -> dict[str, Any]:
         },
         ["inputs"],
     )
+    row = example_row(model)
     example = {
         "inputs": [
             {
                 "name": tensor.name,
                 "shape": [1],
                 "datatype": tensor.datatype,
-                "data": [example_row(model)[tensor.name]],
+                "data": [row[tensor.name] if tensor.datatype == "BYTES" else 0.0],
             }
             for tensor in model.inputs
         ]
@@ -248,8 +250,9 @@ def _card(model: Model) -> str:
     if len(model.signature.inputs) == 1 and model.signature.inputs[0].kind in MEDIA:
         command = f"curl -F {html.escape(model.signature.inputs[0].name)}=@FILE ORIGIN{path}"
     else:
-        rows = html.escape(json.dumps({"rows": [example_row(model)]}, ensure_ascii=False)[:400])
-        command = f"curl ORIGIN{path} -d '{rows}'"
+        rows = json.dumps({"rows": [example_row(model)]}, ensure_ascii=False)
+        given = shlex.quote(rows) if len(rows) < 400 else "@rows.json"
+        command = f"curl --json {html.escape(given)} ORIGIN{path}"
     return (
         f"<article><h2>{name} <small>version {html.escape(model.version)}</small></h2>"
         f"<p>Predicts <b>{html.escape(model.task.target)}</b> "

@@ -47,10 +47,11 @@ class Connection(HttpToolsProtocol):
             self._refuse(b"503 Service Unavailable", "There are too many connections.")
 
     def data_received(self, data: bytes) -> None:
+        is_body = self._in_body
         super().data_received(data)
         if not self.waiting or self.transport.is_closing():
             return
-        if not self._in_body:
+        if not (is_body or self._in_body):
             self._head += len(data)
         if self._head > MAX_HEAD:
             self._refuse(b"431 Request Header Fields Too Large", "The headers are too long.")

@@ -21,6 +21,8 @@ _PARAMS = 100
 """Parameters in one request; MLflow's limit."""
 _LONGEST = 6000
 """Characters of a parameter; MLflow's limit."""
+_KEY = 250
+"""Characters of a name; MLflow's limit."""
 _PAUSE = 2.0
 """Seconds between two batches."""
 
@@ -153,7 +155,9 @@ class Run:
 
 def metric_name(name: str) -> str:
     """Return ``name`` as MLflow allows it: "recall[a]" becomes "recall.a"."""
-    return re.sub(r"[^\w/.\- :]", "_", re.sub(r"\[([^\]]*)\]", r".\1", name))
+    text = re.sub(r"[^\w/.\- :]", "_", re.sub(r"\[([^\]]*)\]", r".\1", name))
+    path = "/".join(part for part in text.split("/") if part.strip("."))[:_KEY] or "_"
+    return f"_{path[1:]}" if path.startswith("..") else path
 
 
 def bundle_tag(filename: str) -> str:

@@ -17,6 +17,8 @@ FIELD_MM = 360.0
 """Side of the field of view."""
 SPACING_MM = 5.0
 """Distance between slices."""
+NOISE_HU = 34.0
+"""Standard deviation of the noise at 100 mA in a patient of average size."""
 VISIBLE = 4.5
 """Smallest radius at which a lesion's cross-section is drawn and labelled."""
 
@@ -58,12 +60,12 @@ class Patient:
     vessels: float
     taper: float
     texture: float
-    noise_hu: float
-    sharp: bool
+    noise: float
+    blur: float
     lesions: tuple[Lesion, ...]
 
 
-def draw_patient(rng: Rng, *, slices: int, lesions: bool, noise_hu: float, sharp: bool) -> Patient:
+def draw_patient(rng: Rng, *, slices: int, lesions: bool) -> Patient:
     """Return a random patient; only ``lesions`` tells the sick from the healthy."""
     width, height = rng.uniform(47, 57), rng.uniform(36, 44)
     fat = rng.uniform(2.0, 6.0)
@@ -82,8 +84,8 @@ def draw_patient(rng: Rng, *, slices: int, lesions: bool, noise_hu: float, sharp
         vessels=rng.uniform(4, 9),
         taper=rng.uniform(-0.015, 0.015),
         texture=rng.uniform(10, 30),
-        noise_hu=noise_hu,
-        sharp=sharp,
+        noise=rng.uniform(0.75, 1.3),
+        blur=rng.uniform(0.5, 0.8),
         lesions=tuple(_lesion(rng, slices) for _ in range(rng.integers(1, 4) if lesions else 0)),
     )
 
@@ -260,14 +262,18 @@ def _texture(rng: Rng, size: int, amplitude: float) -> Image:
     return np.asarray(rough * (amplitude / max(float(rough.std()), 1e-6)), np.float32)
 
 
-def scan(image: Image, patient: Patient, rng: Rng) -> NDArray[np.int16]:
-    """Return what the scanner measures: blurred, with correlated noise, in whole HU."""
+def scan(image: Image, patient: Patient, current_ma: float, rng: Rng) -> NDArray[np.int16]:
+    """Return what the scanner measures: blurred, with correlated noise, in whole HU.
+
+    Quantum noise falls with the root of the tube current; ``patient.noise`` stands for how much a
+    body absorbs.
+    """
     from scipy.ndimage import gaussian_filter
 
     pixels = image.shape[0] / WIDTH
     white = rng.standard_normal(image.shape, np.float32)
-    fine = gaussian_filter(white, (0.5 if patient.sharp else 0.9) * pixels)
-    noise = fine - gaussian_filter(white, 2.5 * pixels)
-    noise *= patient.noise_hu / max(float(noise.std()), 1e-6)
-    blurred = gaussian_filter(image, (0.5 if patient.sharp else 0.75) * pixels)
+    noise = gaussian_filter(white, patient.blur * pixels) - gaussian_filter(white, 2.5 * pixels)
+    wanted = NOISE_HU * patient.noise * math.sqrt(100 / current_ma)
+    noise *= wanted / max(float(noise.std()), 1e-6)
+    blurred = gaussian_filter(image, patient.blur * pixels)
     return np.asarray(np.clip(np.rint(blurred + noise), -1024, 3071), np.int16)

@@ -8,17 +8,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lepta.core.errors import DataError, Where, missing_extra
+from lepta.core.errors import DataError, DecodeError, Where
 from lepta.core.events import Context
 from lepta.core.schema import Kind
 from lepta.data.archives import Archive
 from lepta.data.files import Files
 from lepta.data.issues import Issue, listed
-from lepta.data.names import IMAGE_SUFFIXES, split_name
+from lepta.data.names import DICOM_SUFFIXES, IMAGE_SUFFIXES, split_name
 from lepta.data.options import ReadOptions
 from lepta.data.sources import Raw
 
-_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _PEEKED = 20
 
 
@@ -62,7 +61,7 @@ class ImageFolder:
         import pyarrow as pa
 
         names = _names(source)
-        images = [n for n in names if n.lower().endswith((*IMAGE_SUFFIXES, *_DICOM_SUFFIXES))]
+        images = [n for n in names if n.lower().endswith((*IMAGE_SUFFIXES, *DICOM_SUFFIXES))]
         folders = [PurePosixPath(name).parts[:-1] for name in images]
         skip = _common(folders)
         labelled = [(n, f[skip:]) for n, f in zip(images, folders, strict=True) if f[skip:]]
@@ -140,7 +139,7 @@ class DicomFolder:
 
 
 def _is_dicom(files: Files, name: str) -> bool:
-    if name.lower().endswith(_DICOM_SUFFIXES):
+    if name.lower().endswith(DICOM_SUFFIXES):
         return True
     if PurePosixPath(name).suffix.lower() in (".csv", ".json", ".txt", ".zip", *IMAGE_SUFFIXES):
         return False
@@ -151,24 +150,17 @@ _TAGS = {"patient_id": "PatientID", "series_uid": "SeriesInstanceUID", "modality
 
 
 def _row(files: Files, name: str) -> dict[str, str | None]:
-    import io
+    from lepta.runtime.decoders.base import refusing
+    from lepta.runtime.decoders.dicomfile import read_dataset
 
-    try:
-        from pydicom import dcmread
-        from pydicom.errors import InvalidDicomError
-    except ModuleNotFoundError as error:
-        raise missing_extra("pydicom", "medical", "Reading DICOM") from error
     tags: dict[str, str | None] = dict.fromkeys(_TAGS)
     try:
-        header = dcmread(
-            io.BytesIO(files.read(name)),
-            stop_before_pixels=True,
-            specific_tags=list(_TAGS.values()),
-        )
-    except (InvalidDicomError, OSError, ValueError, AttributeError, KeyError, EOFError):
+        header = read_dataset(files.read(name), name, pixels=False)
+        with refusing(name, "The tags cannot be read"):
+            for column, keyword in _TAGS.items():
+                tags[column] = str(header.get(keyword, "") or "") or None
+    except DecodeError:
         return {"file": name, **tags}
-    for column, keyword in _TAGS.items():
-        tags[column] = str(header.get(keyword, "") or "") or None
     return {"file": name, **tags}
 
 

@@ -1,12 +1,10 @@
 """Audits of data: may a model learn something else than what it is meant to?"""
 
-from lepta.evaluation.audit.leakage import Leak, LeakageReport, audit_leakage
+from lepta.evaluation.audit.leakage import audit_leakage
 from lepta.evaluation.audit.shortcuts import ShortcutReport, audit_shortcuts
 from lepta.evaluation.audit.strength import Strength
 
 __all__ = [
-    "Leak",
-    "LeakageReport",
     "ShortcutReport",
     "Strength",
     "audit_leakage",

@@ -18,6 +18,7 @@ _SIZE_WORDS = {"width", "height", "rows", "cols", "columns", "w", "h", "size", "
 _TYPE_WORDS = {"format", "ext", "extension", "mode", "mime", "mimetype", "type", "compression",
                "channels", "bits", "name", "filename"}  # fmt: skip
 _ACROSS = {"width": "height", "w": "h", "cols": "rows", "columns": "rows"}
+ROW_ORDER = "row order"
 _SILENT = {Role.TARGET, Role.SPLIT, Role.TIME, Role.WEIGHT}
 
 
@@ -29,7 +30,7 @@ def column_sources(data: Dataset) -> Iterator[Source | None]:
     yield from _pairs(data, [field.name for field in described])
     for field in data.schema:
         yield _gaps(data, field)
-    yield number("row order", "order", data.row_numbers.astype(np.float64))
+    yield number(ROW_ORDER, "order", data.row_numbers.astype(np.float64))
 
 
 def is_pathlike(values: list[Any]) -> bool:

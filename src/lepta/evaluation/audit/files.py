@@ -17,6 +17,8 @@ from lepta.evaluation.audit.sources import Source, category, number
 
 Facts = dict[str, Any]
 _PIXELS = {"width", "height", "rows", "columns", "depth", "frames", "pages"}
+_MOMENTS = ("Date", "Time", "InstanceNumber", "AcquisitionNumber", "SeriesNumber")
+_LASTING = ("ExposureTime", "RepetitionTime", "EchoTime")
 _LABELS = {"bytes": "size in bytes", "density": "bytes per pixel"}
 
 
@@ -107,7 +109,9 @@ def _family(key: str, short: str) -> str:
         return "bytes"
     if key in ("aspect", "area") or short.lower() in _PIXELS:
         return "pixels"
-    return "acquisition" if key.startswith("tag:") else "format"
+    if not key.startswith("tag:"):
+        return "format"
+    return "order" if short.endswith(_MOMENTS) and short not in _LASTING else "acquisition"
 
 
 def _source(name: str, family: str, values: list[Any]) -> Source | None:

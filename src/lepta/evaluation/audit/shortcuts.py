@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lepta.core.events import Context
 from lepta.core.schema import Role
 from lepta.core.values import label_of
 from lepta.data import Dataset
-from lepta.data.split import group_codes
 from lepta.evaluation.audit import verdict
-from lepta.evaluation.audit.columns import column_sources, paths_of
+from lepta.evaluation.audit.chance import alarming, real_alone, real_together
+from lepta.evaluation.audit.columns import ROW_ORDER, column_sources, paths_of
 from lepta.evaluation.audit.files import file_sources
 from lepta.evaluation.audit.names import named
 from lepta.evaluation.audit.sources import FAMILIES, Source
@@ -22,17 +23,18 @@ from lepta.evaluation.audit.strength import (
     Ground,
     Strength,
     alone,
-    chance_limit,
     fit_predict,
     judge,
+    groups_of,
     make_folds,
+    quick,
     together,
 )
+from lepta.evaluation.metrics.numbers import r2
+from lepta.evaluation.metrics.ranking import auroc
 
 ROWS = 5000
 """Rows looked at, at most; a larger dataset is sampled."""
-WEAK, WEAK_R2 = 0.6, 0.1
-"""AUC and R² below which a shortcut is real but too weak to be worth an alarm."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,7 @@ class ShortcutReport:
         rows: rows looked at.
         folds: folds of the cross-validation.
         flagged: whether metadata that the content shows predicts the target.
-        overall: all visible metadata together, out of fold; None where there is none to judge.
-        on_test: the same, fitted on the other rows and scored on the given test split.
+        overall: all visible metadata together; None where there is none to judge.
         limit: what chance alone stays below in a clean dataset of this size.
         parts: several families together, strongest first.
         families: each family of metadata, strongest first.
@@ -62,7 +63,6 @@ class ShortcutReport:
     folds: int
     flagged: bool
     overall: Strength | None
-    on_test: Strength | None
     limit: float
     parts: tuple[Strength, ...]
     families: tuple[Strength, ...]
@@ -105,30 +105,26 @@ def audit_shortcuts(
     chosen = context.seed if seed is None else seed
     sample, is_test = _sample(data, chosen)
     task = sample.task
-    y, groups = sample.targets(), group_codes(sample)
+    y, groups = sample.targets(), groups_of(sample)
     found, storage = collect(sample, context)
     fold = make_folds(task, y, groups, folds, chosen)
     if fold is None:
         return _nothing(task.target, len(sample), found, storage, verdict.TOO_FEW)
     ground = Ground(task, y, fold, groups)
     visible = [source for source in found if FAMILIES[source.family].visible]
-    each = _each(found, ground, context)
-    threads = context.threads or 1
-    with context.stage("Predicting from metadata", 1) as stage:
-        overall = _judged("all visible metadata", "", visible, ground, chosen, threads)
-        on_test = _on_test(visible, ground, is_test, chosen, threads)
-        parts, families = _combined(visible, ground, chosen, threads)
-        stage.advance()
+    each = _each(found, ground, chosen, context)
+    judged = _Judge(ground, is_test, chosen, context.threads or 1)
+    overall, parts, families = _combined(visible, judged, context)
     sources, signs = _split(found, each)
-    flagged = _alarming(overall) or any(_alarming(strength) for strength in sources)
+    strongest = [s for s in (overall, *sources) if s is not None]
+    flagged = any(s.real and alarming(s.value, ground) for s in strongest)
     report = ShortcutReport(
         target=task.target,
         rows=len(sample),
         folds=int(fold.max()) + 1,
         flagged=flagged,
         overall=overall,
-        on_test=on_test,
-        limit=chance_limit(ground),
+        limit=ground.limit,
         parts=parts,
         families=families,
         sources=sources,
@@ -153,10 +149,18 @@ def collect(data: Dataset, context: Context) -> tuple[list[Source], tuple[str, .
         told = named(name, paths, labels, is_media=name in data.media(), grouped=grouped)
         found += told.sources
         storage += told.storage
+    if labels is not None and _in_blocks(labels):
+        storage.append("The rows are sorted by class, which a model does not see.")
+        found = [source for source in found if source.name != ROW_ORDER]
     return found, tuple(storage)
 
 
-def _sample(data: Dataset, seed: int) -> tuple[Dataset, np.ndarray[Any, np.dtype[np.bool_]] | None]:
+def _in_blocks(labels: Sequence[str | None]) -> bool:
+    changes = sum(a != b for a, b in zip(labels, labels[1:], strict=False))
+    return changes == len(set(labels)) - 1
+
+
+def _sample(data: Dataset, seed: int) -> tuple[Dataset, NDArray[np.bool_] | None]:
     """Return at most ``ROWS`` rows that have a target, and which of them are the given test."""
     target = data.task.target
     known = np.array([label_of(value) is not None for value in data.column(target)], bool)
@@ -169,51 +173,65 @@ def _sample(data: Dataset, seed: int) -> tuple[Dataset, np.ndarray[Any, np.dtype
     return data.take(rows), is_test
 
 
-def _each(found: Sequence[Source], ground: Ground, context: Context) -> list[Strength]:
+def _each(
+    found: Sequence[Source], ground: Ground, seed: int, context: Context
+) -> list[Strength]:
     tracked = context.track(found, "Trying each source alone", len(found))
+    predicted = [alone(source, ground) for source in tracked]
+    values = [quick(scores, ground) for scores in predicted]
     return [
         judge(
             source.name,
             FAMILIES[source.family].label,
-            alone(source, ground),
+            scores,
             ground,
-            tests=len(found),
+            real=real,
             sources=(source.name,),
         )
-        for source in tracked
+        for source, scores, real in zip(
+            found, predicted, real_alone(found, values, ground, seed), strict=True
+        )
     ]
 
 
-def _judged(  # noqa: PLR0913
-    name: str, family: str, sources: Sequence[Source], ground: Ground, seed: int, threads: int
-) -> Strength | None:
-    if not sources:
-        return None
-    predicted = (
-        alone(sources[0], ground)
-        if len(sources) == 1
-        else together(sources, ground, seed, threads)
-    )
-    names = tuple(source.name for source in sources)
-    return judge(name, family, predicted, ground, sources=names)
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """Judges several sources together."""
 
+    ground: Ground
+    is_test: NDArray[np.bool_] | None
+    seed: int
+    threads: int
 
-def _on_test(
-    sources: Sequence[Source], ground: Ground, is_test: Any, seed: int, threads: int
-) -> Strength | None:
-    if is_test is None or not sources or not 0 < is_test.sum() < len(is_test):
-        return None
-    held = ground.y[is_test]
-    if ground.task.is_classification and len(np.unique(held)) < 2:
-        return None
-    predicted = fit_predict(sources, ground, ~is_test, is_test, seed, threads)
-    names = tuple(source.name for source in sources)
-    return judge("all visible metadata", "", predicted, ground, sources=names, rows=is_test)
+    def __call__(self, name: str, family: str, sources: Sequence[Source]) -> Strength:
+        ground = self.ground
+        if len(sources) == 1:
+            predicted = alone(sources[0], ground)
+        else:
+            predicted = together(sources, ground, self.seed, self.threads)
+        names = tuple(source.name for source in sources)
+        strength = judge(name, family, predicted, ground, sources=names)
+        return replace(strength, on_test=self._on_test(sources))
+
+    def tested(self, sources: Sequence[Source]) -> Strength:
+        """Judge all sources, and hold them against chance."""
+        strength = self("all visible metadata", "", sources)
+        real = real_together(sources, strength.value, self.ground, self.seed)
+        return replace(strength, real=real)
+
+    def _on_test(self, sources: Sequence[Source]) -> float | None:
+        held = self.is_test
+        if held is None or not 0 < held.sum() < len(held):
+            return None
+        predicted = fit_predict(sources, self.ground, ~held, held, self.seed, self.threads)
+        metric = auroc if self.ground.task.is_classification else r2
+        return metric(self.ground.y[held], predicted)
 
 
 def _combined(
-    visible: Sequence[Source], ground: Ground, seed: int, threads: int
-) -> tuple[tuple[Strength, ...], tuple[Strength, ...]]:
+    visible: Sequence[Source], judged: _Judge, context: Context
+) -> tuple[Strength | None, tuple[Strength, ...], tuple[Strength, ...]]:
+    """Return how strong everything is, then parts, then families."""
     by_family: dict[str, list[Source]] = {}
     by_part: dict[str, list[Source]] = {}
     for source in visible:
@@ -221,18 +239,26 @@ def _combined(
         by_family.setdefault(family.label, []).append(source)
         if family.part:
             by_part.setdefault(family.part, []).append(source)
-    families = [_judged(k, k, found, ground, seed, threads) for k, found in by_family.items()]
-    parts = [
-        _judged(k, k, found, ground, seed, threads)
-        for k, found in by_part.items()
-        if len({source.family for source in found}) > 1
-    ]
-    return _ordered(parts), _ordered(families)
+    wide = {
+        part: sources
+        for part, sources in by_part.items()
+        if len({source.family for source in sources}) > 1
+    }
+    with context.stage("Predicting from metadata", 1 + len(wide) + len(by_family)) as stage:
+        overall = judged.tested(visible) if visible else None
+        stage.advance()
+        parts, families = [], []
+        for part, sources in wide.items():
+            parts.append(judged(part, part, sources))
+            stage.advance()
+        for label, sources in by_family.items():
+            families.append(judged(label, label, sources))
+            stage.advance()
+    return overall, _ordered(parts), _ordered(families)
 
 
-def _ordered(strengths: Sequence[Strength | None]) -> tuple[Strength, ...]:
-    found = [strength for strength in strengths if strength is not None]
-    return tuple(sorted(found, key=lambda strength: -strength.value))
+def _ordered(strengths: Sequence[Strength]) -> tuple[Strength, ...]:
+    return tuple(sorted(strengths, key=lambda strength: -strength.value))
 
 
 def _split(
@@ -245,12 +271,6 @@ def _split(
     return _ordered(visible), _ordered(signs)
 
 
-def _alarming(strength: Strength | None) -> bool:
-    if strength is None or not strength.real:
-        return False
-    return strength.value >= (WEAK if strength.measure == "AUC" else WEAK_R2)
-
-
 def _nothing(
     target: str, rows: int, found: Sequence[Source], storage: tuple[str, ...], why: str
 ) -> ShortcutReport:
@@ -260,7 +280,6 @@ def _nothing(
         folds=0,
         flagged=False,
         overall=None,
-        on_test=None,
         limit=0.5,
         parts=(),
         families=(),

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lepta.core.errors import missing_extra
+from lepta.core.schema import Role
 from lepta.core.tasks import Task
+from lepta.data import Dataset
 from lepta.evaluation.audit.sources import Floats, Source
 from lepta.evaluation.intervals import auroc_interval, bootstrap, quantile_of
 from lepta.evaluation.intervals.auroc import midranks
+from lepta.evaluation.measuring import group_codes
 from lepta.evaluation.metrics.numbers import r2
 from lepta.evaluation.metrics.ranking import auroc
 
 Ints = NDArray[np.int64]
-TREES = 200
+TREES = 100
 _DISTINCT = 64
 
 
@@ -36,6 +40,8 @@ class Strength:
         real: whether it is more than chance would give a clean dataset (level 2.5 %, corrected for
             the number of sources where they are taken one by one).
         sources: names of the sources used.
+        on_test: the value when fitted on the other rows and scored on the given test split; None
+            where there is no such split or it was not tried.
     """
 
     name: str
@@ -46,6 +52,7 @@ class Strength:
     high: float | None
     real: bool
     sources: tuple[str, ...] = ()
+    on_test: float | None = None
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
@@ -74,11 +81,40 @@ class Ground:
         """Name of the figure."""
         return "AUC" if self.task.is_classification else "R²"
 
+    @property
+    def units(self) -> int:
+        """Number of rows, or groups, that are independent."""
+        return len(self.y) if self.groups is None else len(np.unique(self.groups))
+
+    @cached_property
+    def error(self) -> float:
+        """Standard error of an AUC of 0.5 (Mann-Whitney)."""
+        unit = np.arange(len(self.y)) if self.groups is None else self.groups
+        codes = [1] if self.task.width == 2 else range(self.task.width)
+        variances = []
+        for code in codes:
+            m = len(np.unique(unit[self.y == code]))
+            n = len(np.unique(unit[self.y != code]))
+            if m and n:
+                variances.append((m + n + 1) / (12.0 * m * n))
+        return float(np.sqrt(np.mean(variances) / len(variances)))
+
+    @property
+    def limit(self) -> float:
+        """What chance alone stays below in 39 of 40 clean datasets of this size."""
+        return 0.5 + quantile_of(0.95) * self.error if self.task.is_classification else 0.0
+
     def truth(self) -> Floats:
         """Return the target as columns: one a class, or the number."""
         if not self.task.is_classification:
             return np.asarray(self.y[:, None], np.float64)
         return (self.y[:, None] == np.arange(self.task.width)).astype(np.float64)
+
+
+def groups_of(data: Dataset) -> Ints | None:
+    """Return the group code of each row; a row without a group is one of its own."""
+    field = data.schema.one(Role.GROUP)
+    return None if field is None else group_codes(data.column(field.name), len(data))
 
 
 def make_folds(
@@ -146,12 +182,14 @@ def _bins(source: Source) -> Ints:
     return codes
 
 
-def together(sources: Sequence[Source], ground: Ground, seed: int, threads: int = 1) -> Floats:
+def together(
+    sources: Sequence[Source], ground: Ground, seed: int, threads: int = 1, trees: int = TREES
+) -> Floats:
     """Return out-of-fold predictions from several sources by extremely randomised trees."""
     predicted = np.empty((len(ground.y), ground.task.width))
     for held in np.unique(ground.fold):
         seen = ground.fold != held
-        predicted[~seen] = fit_predict(sources, ground, seen, ~seen, seed, threads)
+        predicted[~seen] = fit_predict(sources, ground, seen, ~seen, seed, threads, trees)
     return predicted
 
 
@@ -162,6 +200,7 @@ def fit_predict(  # noqa: PLR0913
     unseen: NDArray[np.bool_],
     seed: int,
     threads: int = 1,
+    trees: int = TREES,
 ) -> Floats:
     """Fit trees on the rows ``seen`` and return their predictions for ``unseen``.
 
@@ -174,7 +213,7 @@ def fit_predict(  # noqa: PLR0913
         raise missing_extra("scikit-learn", "train", "The shortcut audit") from error
     x = np.column_stack([_filled(source) for source in sources])
     options = {
-        "n_estimators": TREES,
+        "n_estimators": trees,
         "min_samples_leaf": 2,
         "random_state": seed,
         "n_jobs": threads,
@@ -203,36 +242,49 @@ def judge(  # noqa: PLR0913
     predicted: Floats,
     ground: Ground,
     *,
-    tests: int = 1,
+    real: bool | None = None,
     sources: tuple[str, ...] = (),
-    rows: NDArray[np.bool_] | None = None,
 ) -> Strength:
     """Hold predictions against the truth.
 
     Scores are ranked within their fold first, since folds have models of their own; under no
-    association the area is then 0.5 whatever the folds hold. ``tests`` corrects the level.
+    association the area is then 0.5 whatever the folds hold.
+
+    Args:
+        name: what the predictions come from.
+        family: its family.
+        predicted: out-of-fold predictions.
+        ground: the truth.
+        real: whether it is more than chance, where that was tested; else by the interval.
+        sources: names of the sources used.
     """
-    chosen = np.ones(len(ground.y), bool) if rows is None else rows
-    y, fold = ground.y[chosen], ground.fold[chosen]
-    groups = None if ground.groups is None else ground.groups[chosen]
-    scores = predicted[chosen] if len(predicted) == len(chosen) else predicted
     if not ground.task.is_classification:
-        return _judge_numbers(name, family, scores, y, groups, tests, sources)
-    if rows is None:
-        scores = _ranked(scores, fold)
-    value = auroc(y, scores)
-    interval = auroc_interval(y, scores, 0.95, groups)
-    strict = auroc_interval(y, scores, 1 - 0.05 / tests, groups)
+        value = r2(ground.y, predicted) or 0.0
+        found = bootstrap([r2], ground.y, predicted, groups=ground.groups, resamples=400)["r2"]
+        null = 0.0
+    else:
+        scores = _ranked(predicted, ground.fold)
+        value = auroc(ground.y, scores) or 0.0
+        found = auroc_interval(ground.y, scores, 0.95, ground.groups)
+        null = 0.5
     return Strength(
         name,
         family,
-        "AUC",
-        0.5 if value is None else value,
-        interval.low if interval else None,
-        interval.high if interval else None,
-        bool(strict and strict.low > 0.5),
+        ground.measure,
+        value,
+        found.low if found else None,
+        found.high if found else None,
+        bool(found and found.low > null) if real is None else real,
         sources,
     )
+
+
+def quick(predicted: Floats, ground: Ground) -> float:
+    """Return the value that :func:`judge` gives, without an interval."""
+    if not ground.task.is_classification:
+        return r2(ground.y, predicted) or 0.0
+    value = auroc(ground.y, _ranked(predicted, ground.fold))
+    return 0.5 if value is None else value
 
 
 def _ranked(scores: Floats, fold: Ints) -> Floats:
@@ -242,45 +294,3 @@ def _ranked(scores: Floats, fold: Ints) -> Floats:
         for column in range(scores.shape[1]):
             ranked[rows, column] = (midranks(scores[rows, column]) - 0.5) / rows.sum()
     return ranked
-
-
-def _judge_numbers(  # noqa: PLR0913
-    name: str,
-    family: str,
-    scores: Floats,
-    y: NDArray[Any],
-    groups: Ints | None,
-    tests: int,
-    sources: tuple[str, ...],
-) -> Strength:
-    value = r2(y, scores)
-    interval = bootstrap([r2], y, scores, groups=groups, resamples=400)["r2"]
-    real = False
-    if interval is not None and value is not None and value > 0:
-        error = (value - interval.low) / quantile_of(0.95)
-        real = value - quantile_of(1 - 0.05 / tests) * error > 0
-    return Strength(
-        name,
-        family,
-        "R²",
-        0.0 if value is None else value,
-        interval.low if interval else None,
-        interval.high if interval else None,
-        real,
-        sources,
-    )
-
-
-def chance_limit(ground: Ground) -> float:
-    """Return what chance alone stays below in 39 of 40 clean datasets of this size."""
-    if not ground.task.is_classification:
-        return 0.0
-    unit = np.arange(len(ground.y)) if ground.groups is None else ground.groups
-    codes = [1] if ground.task.width == 2 else range(ground.task.width)
-    variances = []
-    for code in codes:
-        m = len(np.unique(unit[ground.y == code]))
-        n = len(np.unique(unit[ground.y != code]))
-        if m and n:
-            variances.append((m + n + 1) / (12.0 * m * n))
-    return float(0.5 + quantile_of(0.95) * np.sqrt(np.mean(variances) / len(variances)))

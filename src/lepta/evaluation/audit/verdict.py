@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lepta.evaluation.audit.sources import FAMILIES
+
 if TYPE_CHECKING:
     from lepta.evaluation.audit.shortcuts import ShortcutReport
     from lepta.evaluation.audit.strength import Strength
 
 TOO_FEW = "Too few rows or groups of a class to tell whether metadata predicts the target."
-_NOTHING_SEEN = "The rows carry no metadata beside their content; there is nothing to take a shortcut by."
+_NOTHING_SEEN = (
+    "The rows carry no metadata beside their content; there is nothing to take a shortcut by."
+)
 _SHOWN = 8
 
 
@@ -41,27 +45,32 @@ def _sentences(report: ShortcutReport) -> list[str]:
 
 
 def _test_clause(report: ShortcutReport) -> str:
-    if report.on_test is None:
+    if report.overall is None or report.overall.on_test is None:
         return ""
-    return f" and {report.on_test.measure} {report.on_test.value:.3f} on the given test split"
+    return f" and {report.overall.measure} {report.overall.on_test:.3f} on the given test split"
 
 
 def _strongest(report: ShortcutReport) -> str:
-    ranked = [*report.parts, *report.families] or list(report.sources)
+    ranked = [*report.parts, *report.families]
     best = max(ranked, key=lambda strength: strength.value)
+    on_test = "" if best.on_test is None else f" ({best.on_test:.3f} on the test split)"
     named = ", ".join(f"{s.name} ({s.value:.2f})" for s in report.sources[:3])
-    text = f"Strongest: {best.name}, {best.measure} {best.value:.3f}"
+    text = f"Strongest: {best.name}, {best.measure} {best.value:.3f}{on_test}"
     return f"{text}; one by one: {named}." if named else f"{text}."
 
 
 def _of_signs(report: ShortcutReport) -> list[str]:
-    strong = [sign for sign in report.signs if sign.value >= (0.8 if sign.measure == "AUC" else 0.3)]
+    order = FAMILIES["order"].label
+    strong = [
+        sign
+        for sign in report.signs
+        if sign.family != order and sign.value >= (0.8 if sign.measure == "AUC" else 0.3)
+    ]
     if not strong:
         return []
     named = ", ".join(f"{sign.name} ({sign.value:.2f})" for sign in strong[:3])
     return [
-        "A model does not see these, but they tell that the classes were collected apart: "
-        f"{named}."
+        f"A model does not see these, but they tell that the classes were collected apart: {named}."
     ]
 
 
@@ -85,7 +94,11 @@ def text(report: ShortcutReport) -> str:
 def _rows(strengths: list[Strength]) -> list[str]:
     shown = strengths[:_SHOWN]
     width = max(len(strength.name) for strength in shown)
-    lines = [f"    {strength.name:<{width}}  {strength}" for strength in shown]
+    lines = [
+        f"    {strength.name:<{width}}  {strength}"
+        + ("" if strength.on_test is None else f", on test {strength.on_test:.3f}")
+        for strength in shown
+    ]
     if len(strengths) > _SHOWN:
         lines.append(f"    and {len(strengths) - _SHOWN} more")
     return lines

@@ -44,7 +44,9 @@ def decision_interval(name: str, table: Array, level: float = 0.95) -> Interval 
         found = wilson(tp, tp + fp + fn, level)
         if found is None:
             return None
-        return Interval(2 * found.low / (1 + found.low), 2 * found.high / (1 + found.high), "Wilson")
+        return Interval(
+            2 * found.low / (1 + found.low), 2 * found.high / (1 + found.high), "Wilson"
+        )
     trials = {
         "precision": (tp, tp + fp),
         "recall": (tp, tp + fn),

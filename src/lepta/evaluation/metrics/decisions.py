@@ -101,6 +101,4 @@ specificity = Metric(
     _rule("specificity"),
     "Of the negative rows, the share left in peace.",
 )
-f1 = Metric(
-    "f1", "F1", True, 0.0, 1.0, _rule("f1"), "Harmonic mean of precision and recall."
-)
+f1 = Metric("f1", "F1", True, 0.0, 1.0, _rule("f1"), "Harmonic mean of precision and recall.")

@@ -24,9 +24,17 @@ def _r2(y: Array, scores: Floats, weights: Floats, threshold: float) -> Floats:
 
 
 rmse = Metric(
-    "rmse", "RMSE", False, 0.0, float("inf"), _rmse, "Root mean squared error, in the target's unit."
+    "rmse",
+    "RMSE",
+    False,
+    0.0,
+    float("inf"),
+    _rmse,
+    "Root mean squared error, in the target's unit.",
 )
-mae = Metric("mae", "MAE", False, 0.0, float("inf"), _mae, "Mean absolute error, in the target's unit.")
+mae = Metric(
+    "mae", "MAE", False, 0.0, float("inf"), _mae, "Mean absolute error, in the target's unit."
+)
 r2 = Metric(
     "r2",
     "R²",

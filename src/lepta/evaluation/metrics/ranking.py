@@ -12,9 +12,7 @@ from lepta.evaluation.metrics.base import Array, Floats, Metric, both_classes, r
 _Part = Callable[[NDArray[np.bool_], Floats, Floats], Floats]
 
 
-def _tied(
-    positive: NDArray[np.bool_], score: Floats, weights: Floats
-) -> tuple[Floats, Floats]:
+def _tied(positive: NDArray[np.bool_], score: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Return positive and negative weight at each distinct score, rising; (k, distinct) each."""
     order = np.argsort(score, kind="stable")
     ranked = score[order]

@@ -124,9 +124,8 @@ def _metrics(evaluation: Evaluation) -> Markup:
         for m in evaluation.metrics
     ]
     head = ("Metric", "Value", f"{evaluation.level * 100:g} % interval", "0 to 1", "What it says")
-    lead = (
-        "Every figure with the interval that the size of this test leaves open. "
-        + ("Whole groups count as independent, not rows." if evaluation.groups is not None else "")
+    lead = "Every figure with the interval that the size of this test leaves open. " + (
+        "Whole groups count as independent, not rows." if evaluation.groups is not None else ""
     )
     return section("All figures", lead.strip(), table(head, rows, ("name", "n", "n", "", "say")))
 

@@ -182,9 +182,7 @@ def _threshold(evaluation: Evaluation) -> Figure:
     grid = np.linspace(0.0, 1.0, 201)
     at = np.searchsorted(-curve.threshold, -grid, side="right") - 1
     axes.plot(grid, curve.recall[at], color=ACCENT, linewidth=1.8, label="recall")
-    axes.plot(
-        grid, 1 - curve.false_alarm[at], color=MUTED, linewidth=1.5, label="specificity"
-    )
+    axes.plot(grid, 1 - curve.false_alarm[at], color=MUTED, linewidth=1.5, label="specificity")
     axes.plot(grid, curve.precision[at], color=SECOND, linewidth=1.5, label="precision")
     axes.axvline(evaluation.threshold, color=INK, linewidth=1, dashes=(2, 3))
     unit_square(axes)
@@ -209,12 +207,15 @@ def _residuals(evaluation: Evaluation) -> Figure:
     error = evaluation.scores[:, 0].astype(float) - evaluation.y
     reach = float(np.quantile(np.abs(error), 0.995)) or 1.0
     axes.hist(
-        error.clip(-reach, reach), bins=41, range=(-reach, reach), color=ACCENT, alpha=0.6, rwidth=0.9
+        error.clip(-reach, reach),
+        bins=41,
+        range=(-reach, reach),
+        color=ACCENT,
+        alpha=0.6,
+        rwidth=0.9,
     )
     axes.axvline(0, color=MUTED, linewidth=1, dashes=(2, 3))
-    axes.axvline(
-        float(error.mean()), color=SECOND, linewidth=1.4, label=f"mean {error.mean():.3g}"
-    )
+    axes.axvline(float(error.mean()), color=SECOND, linewidth=1.4, label=f"mean {error.mean():.3g}")
     legend(axes, loc="upper right")
     return figure
 

@@ -20,7 +20,7 @@ PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 """Keywords under which a data set can hold its pixels."""
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
-_SPOKEN_WITH_AN = ("a", "e", "i", "o", "rt", "mr", "x", "12")
+_SPOKEN_WITH_AN = ("a", "e", "i", "o", "rt", "mr", "x")
 
 
 def read_dataset(data: bytes, name: str, *, pixels: bool = True) -> Dataset:

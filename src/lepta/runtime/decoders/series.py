@@ -261,8 +261,8 @@ def _measures(dataset: Dataset) -> Dataset:
 
 def _in_plane(dataset: Dataset) -> tuple[float, float]:
     measures = _measures(dataset)
-    found = measures.get("PixelSpacing") or dataset.get("ImagerPixelSpacing") or ()
-    return (float(found[0]), float(found[1])) if len(found) == 2 else (np.nan, np.nan)
+    found = measures.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
+    return (float(found[0]), float(found[1])) if found else (np.nan, np.nan)
 
 
 def _thickness(dataset: Dataset) -> float:

@@ -1,0 +1,87 @@
+"""Every snippet of the README and of docs/ is run, and every example."""
+
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lepta.data.simulate import simulate_ct
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+
+
+def _lines(page: Path) -> list[str]:
+    blocks = "".join(_blocks(page, "console"))
+    return [line.split("#")[0].strip() for line in blocks.splitlines() if line.startswith("lepta ")]
+
+
+def _run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, check=False, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small simulated study in ct/, and other scans in new/."""
+    folder = tmp_path_factory.mktemp("docs")
+    simulate_ct(folder / "ct", patients=20, slices=4, size=64)
+    shutil.copytree(folder / "ct", folder / "new")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [p for p in PAGES if _blocks(p, "python")], ids=lambda p: p.name)
+def test_python_snippets(page: Path, study: Path) -> None:
+    code = "\n".join(_blocks(page, "python"))
+    done = _run([sys.executable, "-W", "error", "-c", code], study)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [p for p in PAGES if _lines(p)], ids=lambda p: p.name)
+def test_command_lines(page: Path, study: Path) -> None:
+    for line in _lines(page):
+        words = [sys.executable, "-m", "lepta.app.cli", *shlex.split(line)[1:]]
+        if words[3] == "serve":
+            _serve_and_stop([*words, "--port", "0"], study)
+            continue
+        done = _run(words, study)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+def _serve_and_stop(words: list[str], folder: Path) -> None:
+    service = subprocess.Popen(words, cwd=folder, stderr=subprocess.PIPE, text=True)
+    try:
+        assert service.stderr is not None
+        assert any("Serving" in line for line in service.stderr)
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(60) == 0
+    finally:
+        service.kill()
+        service.communicate()
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
+def test_examples(example: Path, tmp_path: Path) -> None:
+    done = _run([sys.executable, "-W", "error", str(example)], tmp_path)
+    if done.returncode == 77:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
