@@ -1,9 +1,11 @@
 import math
+import os
 import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -45,9 +47,13 @@ def test_logging_returns_before_it_is_written(store: Store) -> None:
 
 
 def test_a_failed_block_is_recorded_with_what_it_logged(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), store.run("ct") as run:
-        run.log({"loss": 3.0})
-        raise ZeroDivisionError
+    def train() -> None:
+        with store.run("ct") as run:
+            run.log({"loss": 3.0})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train()
     (info,) = store.runs("ct")
     assert (info.status, info.metrics) == ("failed", {"loss": 3.0})
 
@@ -56,6 +62,23 @@ def test_ctrl_c_is_recorded(store: Store) -> None:
     with pytest.raises(KeyboardInterrupt), store.run("ct"):
         raise KeyboardInterrupt
     assert store.runs("ct")[0].status == "killed"
+
+
+def test_closing_a_run_prints_no_address(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As with a server, where MLflow prints the run's address unless told not to."""
+    from mlflow.tracking._tracking_service import client
+
+    run = store.run("ct")
+    backend = store._client._tracking_client.store
+    monkeypatch.setattr(client, "RestStore", type(backend))
+    host = SimpleNamespace(host="http://server")
+    monkeypatch.setattr(type(backend), "get_host_creds", lambda _: host, raising=False)
+    with run:
+        run.log({"a": 1.0})
+    assert capfd.readouterr() == ("", "")
+    assert "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT" not in os.environ
 
 
 def test_nan_and_infinity_do_not_break_a_run(store: Store) -> None:
@@ -96,7 +119,9 @@ def test_two_processes_log_at_once(store: Store, folder: Path) -> None:
         "store = Store(sys.argv[1])\n"
         "for r in range(3):\n"
         "    with store.run('ct', params={'a': 1}) as run:\n"
-        "        for s in range(10): run.log({f'm{i}': i for i in range(20)}, step=s); run.flush()\n"
+        "        for s in range(10):\n"
+        "            run.log({f'm{i}': i for i in range(20)}, step=s)\n"
+        "            run.flush()\n"
     )
     workers = [
         subprocess.Popen([sys.executable, "-c", script, folder], stderr=subprocess.PIPE)

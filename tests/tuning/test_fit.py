@@ -85,7 +85,7 @@ def test_images_of_many_classes(context: Context, learner: str) -> None:
     digits = load_digits()
     images = (digits.images[:500] * 15).astype(np.uint8)
     data = lepta.Dataset.read({"image": images, "digit": digits.target[:500]}, target="digit")
-    settings = {"loop": {"epochs": 8}}
+    settings = {"loop": {"epochs": 20}}
     bundle = lepta.fit(data, learner=learner, settings=settings, context=context)
     assert bundle.task.name == "multiclass"
     assert _metrics(bundle)["accuracy"] > 0.8

@@ -1,8 +1,9 @@
 """Decoded values of a media field as one memory-mapped array, kept on disk.
 
-A cache file is a NumPy array file, followed by the digest of each row's content and by a SHA-256
-of all of that. It lies in a folder named after what made it (decoder, options, key), so that any
-file of the folder can lend rows to another: folds and splits decode nothing twice.
+A cache file is a NumPy array file, followed by the digest of each row's source and by a seal: a
+SHA-256 over the header, the SHA-256 of each row of the array, and those digests. It lies in a
+folder named after what made it (decoder, options, key), so that any file of the folder can lend
+rows to another: folds and splits decode nothing twice.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 _VERSION = 1
 _DIGEST = 32
 _LENDERS = 16
-_CHUNK = 1 << 22
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _verified: set[tuple[str, int, int, int]] = set()
 
@@ -167,26 +167,22 @@ def _read(path: Path, stream: Any) -> _Cached:
     if fortran or dtype.hasobject or status.st_size != end + (rows + 1) * _DIGEST:
         raise ValueError("the file has another size than its header says")
     identity = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
-    if identity not in _verified:
-        _verify(stream, status.st_size - _DIGEST)
-        _verified.add(identity)
-    stream.seek(end)
-    digests = np.frombuffer(stream.read(rows * _DIGEST), dtype=f"V{_DIGEST}")
     array = np.memmap(path, dtype, "r", offset=begin, shape=shape)
+    head, tail = os.pread(stream.fileno(), begin, 0), os.pread(stream.fileno(), rows * _DIGEST, end)
+    if identity not in _verified:
+        sums = (hashlib.sha256(row.data).digest() for row in array.reshape(rows, -1))
+        if _seal(head, sums, tail) != os.pread(stream.fileno(), _DIGEST, end + len(tail)):
+            raise ValueError("the content does not match its seal")
+        _verified.add(identity)
+    digests = np.frombuffer(tail, dtype=f"V{_DIGEST}")
     return _Cached(array, digests)
 
 
-def _verify(stream: Any, size: int) -> None:
-    found = _hash(stream.fileno(), size)
-    stream.seek(size)
-    if found != stream.read():
-        raise ValueError("the content does not match its digest")
-
-
-def _hash(descriptor: int, size: int) -> bytes:
-    digest = hashlib.sha256()
-    for begin in range(0, size, _CHUNK):
-        digest.update(os.pread(descriptor, min(_CHUNK, size - begin), begin))
+def _seal(head: bytes, sums: Iterable[bytes], tail: bytes) -> bytes:
+    digest = hashlib.sha256(head)
+    for value in sums:
+        digest.update(value)
+    digest.update(tail)
     return digest.digest()
 
 
@@ -250,16 +246,19 @@ class _Writer:
             descriptor = stream.fileno()
             _pwrite(descriptor, head.getvalue(), 0)
 
+            sums = [b""] * len(self.digests)
+
             def put(row: int) -> None:
                 value = first if row == 0 else np.ascontiguousarray(produce(row))
                 self._same(value, first, row)
-                _pwrite(descriptor, value.tobytes(), begin + row * first.nbytes)
+                content = value.tobytes()
+                sums[row] = hashlib.sha256(content).digest()
+                _pwrite(descriptor, content, begin + row * first.nbytes)
 
             self._run(put, context)
             end = begin + first.nbytes * len(self.digests)
-            _pwrite(descriptor, b"".join(self.digests), end)
-            end += _DIGEST * len(self.digests)
-            _pwrite(descriptor, _hash(descriptor, end), end)
+            tail = b"".join(self.digests)
+            _pwrite(descriptor, tail + _seal(head.getvalue(), sums, tail), end)
 
     def _run(self, put: Callable[[int], None], context: Context) -> None:
         rows = range(len(self.digests))

@@ -168,8 +168,11 @@ def group_codes(data: Dataset) -> Ints | None:
 
 def codes_of(column: Any, *, alone: bool = False) -> Ints:
     """Return a number per row, equal where values are; missing ones share -1, or stand alone."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_nested(column.type):
+        column = pa.chunked_array([pa.array([repr(value) for value in column.to_pylist()])])
     encoded = column.combine_chunks().dictionary_encode()
     codes = np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False), np.int64)
     if alone:

@@ -1,1 +1,50 @@
-"""TODO."""
+"""Where work runs: what the machine has, which device to use, and spreading work over it."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lepta.engine.allocator import tune_allocator, tune_process
+    from lepta.engine.base import ENGINES, Engine, ItemError
+    from lepta.engine.device import Device, choose
+    from lepta.engine.hardware import Accelerator, Hardware, detect
+    from lepta.engine.health import DoctorReport, doctor
+    from lepta.engine.local import LocalEngine
+
+_HOMES = {
+    "Accelerator": "lepta.engine.hardware",
+    "Device": "lepta.engine.device",
+    "DoctorReport": "lepta.engine.health",
+    "ENGINES": "lepta.engine.base",
+    "Engine": "lepta.engine.base",
+    "Hardware": "lepta.engine.hardware",
+    "ItemError": "lepta.engine.base",
+    "LocalEngine": "lepta.engine.local",
+    "choose": "lepta.engine.device",
+    "detect": "lepta.engine.hardware",
+    "doctor": "lepta.engine.health",
+    "tune_allocator": "lepta.engine.allocator",
+    "tune_process": "lepta.engine.allocator",
+}
+
+__all__ = [
+    "ENGINES",
+    "Accelerator",
+    "Device",
+    "DoctorReport",
+    "Engine",
+    "Hardware",
+    "ItemError",
+    "LocalEngine",
+    "choose",
+    "detect",
+    "doctor",
+    "tune_allocator",
+    "tune_process",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lepta.engine' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,4 +1,4 @@
-"""How good is a model, how sure is that, and can the data be trusted at all?
+"""How good a model is, how sure that is, and whether the data can be trusted at all.
 
 Metrics with intervals, calibration, the report and the model card of a bundle, and the audits
 of a dataset (shortcuts, leakage).

@@ -42,7 +42,11 @@ def fit_temperature(scores: ArrayLike, y: ArrayLike, *, weights: ArrayLike | Non
         inverse = _best(logits[seen], codes[seen], mass[seen])
         gain += _loss(1.0, logits[unseen], codes[unseen], mass[unseen])
         gain -= _loss(inverse, logits[unseen], codes[unseen], mass[unseen])
-    return 1.0 / _best(logits, codes, mass) if gain > 0.0 else 1.0
+    if gain <= 1e-6 * mass.sum():
+        return 1.0
+    inverse = _best(logits, codes, mass)
+    lower = _loss(inverse, logits, codes, mass) < _loss(1.0, logits, codes, mass)
+    return 1.0 / inverse if lower else 1.0
 
 
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> Floats:
@@ -73,14 +77,24 @@ def _softmax(logits: Floats) -> Floats:
 
 def _loss(inverse: float, logits: Floats, codes: NDArray[np.int64], mass: Floats) -> float:
     scaled = inverse * logits
-    total = np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(codes)), codes]
+    total = np.log(np.exp(scaled).sum(axis=1)) - _credited(scaled, codes)
     return float(mass @ total)
+
+
+def _credited(logits: Floats, codes: NDArray[np.int64]) -> Floats:
+    """Return the logit of the truth, mixed with a little of all: one row in n + 2 may be wrong.
+
+    Rows without a single error would otherwise sharpen the scores without end (Platt 1999).
+    """
+    doubt = 1.0 / (len(codes) + 2)
+    truth = logits[np.arange(len(codes)), codes]
+    return np.asarray((1.0 - doubt) * truth + doubt * logits.mean(axis=1))
 
 
 def _best(logits: Floats, codes: NDArray[np.int64], mass: Floats) -> float:
     """Return 1 / T in its bounds, by Newton steps that fall back on bisection."""
     low, high, inverse = 1.0 / _HOTTEST, 1.0 / _COLDEST, 1.0
-    truth = logits[np.arange(len(codes)), codes]
+    truth = _credited(logits, codes)
     for _ in range(60):
         p = _softmax(inverse * logits)
         mean = (p * logits).sum(axis=1)

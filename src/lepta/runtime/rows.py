@@ -82,7 +82,7 @@ def _is_one(spec: InputSpec, value: Any) -> bool:
     if isinstance(value, np.ndarray):
         one = len(spec.shape) - 1
         if spec.kind in MEDIA and spec.shape[-1] == 1 and value.ndim == one:
-            return value.shape[-1] == 1  # (height, width, 1), not (rows, height, width)
+            return bool(value.shape[-1] == 1)  # (height, width, 1), not (rows, height, width)
         return value.ndim <= one if spec.kind in MEDIA else value.ndim == 0
     return not isinstance(value, Sequence) or isinstance(value, str | bytes)
 

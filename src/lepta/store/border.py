@@ -33,7 +33,7 @@ def load(module: str) -> Any:
     """
     try:
         if "mlflow" not in sys.modules:
-            with _environment(_SWITCHES):
+            with environment(_SWITCHES):
                 import_module("mlflow")
         return import_module(module)
     except ModuleNotFoundError as error:
@@ -106,7 +106,8 @@ def _remedy(text: str, error: Exception) -> str | None:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """Set variables for the block only: where MLflow offers no other switch."""
     old = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

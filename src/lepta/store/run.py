@@ -13,7 +13,7 @@ from typing import Any
 
 from lepta.core.errors import StoreError, Where
 from lepta.core.files import sha256_file
-from lepta.store.border import call, load
+from lepta.store.border import call, environment, load
 
 _BATCH = 1000
 """Metrics in one request; MLflow's limit."""
@@ -139,9 +139,13 @@ class Run:
                 raise self._error
             self.flush()
         except StoreError:
-            call("Closing the run", self._client.set_terminated, self.id, "FAILED")
+            self._end("FAILED")
             raise
-        call("Closing the run", self._client.set_terminated, self.id, status)
+        self._end(status)
+
+    def _end(self, status: str) -> None:
+        with environment({"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}):
+            call("Closing the run", self._client.set_terminated, self.id, status)
 
     def _write_on(self) -> None:
         while not self._closed:

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from lepta.core.events import Context, Stage
 from lepta.core.tasks import Task
+from lepta.engine import choose
 from lepta.training.augment import augment
 
 
@@ -31,7 +32,7 @@ class LoopOptions:
         weight_decay: decoupled weight decay of AdamW.
         patience: epochs without a better validation loss after which to stop.
         augment: whether images are changed a little in each epoch.
-        precision: "bf16", "fp32", or "auto" for bf16 where the processor has it.
+        device: where to compute, as ``lepta.engine.choose`` reads it: "auto", "cpu", "cuda:0:bf16".
     """
 
     epochs: int = 30
@@ -40,7 +41,7 @@ class LoopOptions:
     weight_decay: float = 0.02
     patience: int = 8
     augment: bool = True
-    precision: str = "auto"
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,9 @@ class _Run:
         context: Context,
     ) -> None:
         torch.manual_seed(context.seed)
-        self.network = network
+        self.device = choose(options.device, threads=context.threads)
+        torch.set_num_threads(self.device.threads)
+        self.network = network.to(self.device.device)
         _lay_channels_last(network)
         self.train, self.valid, self.task = train, valid, task
         self.options, self.context = options, context
@@ -110,8 +113,7 @@ class _Run:
             if self.done >= self.total or stale > self.options.patience:
                 break
         self.network.load_state_dict(best)
-        self.network.eval()
-        return self.network
+        return self.network.eval().cpu()
 
     def _fit_budget(self, seconds: float) -> None:
         """Shorten the schedule so that it ends before the deadline."""
@@ -145,20 +147,27 @@ class _Run:
         tensors = data.batch(rows)
         if self.options.augment:
             tensors = [augment(t, generator) if t.ndim == 4 else t for t in tensors]
-        with _autocast(self.options.precision):
+        with self._autocast():
             raw = self._forward(tensors)
-        losses = _row_losses(raw.float(), data.y[rows], self.network, self.task)
+        losses = _row_losses(raw.float().cpu(), data.y[rows], self.network, self.task)
         if data.weights is None:
             return losses.mean()
         weights = torch.from_numpy(data.weights[rows]).float()
         return (losses * weights).sum() / weights.sum()
 
     def _forward(self, tensors: list[Tensor]) -> Tensor:
+        moved = [tensor.to(self.device.device) for tensor in tensors]
         laid = [
-            t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in tensors
+            t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in moved
         ]
         raw: Tensor = self.network(*laid)
         return raw
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        if self.device.precision not in kinds:
+            return nullcontext()
+        return torch.autocast(self.device.device.split(":")[0], kinds[self.device.precision])
 
     @torch.no_grad()
     def evaluate(self) -> float:
@@ -167,9 +176,9 @@ class _Run:
         for rows in np.array_split(
             np.arange(len(self.valid.y)), math.ceil(len(self.valid.y) / 128)
         ):
-            with _autocast(self.options.precision):
-                raw = self._forward(self.valid.batch(rows))
-            losses.append(_row_losses(raw.float(), self.valid.y[rows], self.network, self.task))
+            with self._autocast():
+                raw = self._forward(self.valid.batch(rows)).float().cpu()
+            losses.append(_row_losses(raw, self.valid.y[rows], self.network, self.task))
         return float(torch.cat(losses).mean())
 
 
@@ -191,7 +200,7 @@ def _row_losses(raw: Tensor, y: NDArray[np.generic], network: nn.Module, task: T
     if task.is_classification:
         return functional.cross_entropy(raw, torch.from_numpy(y.astype(np.int64)), reduction="none")
     target = torch.from_numpy(y.astype(np.float32))
-    return ((raw[:, 0] - target) / network.scale[0]) ** 2  # type: ignore[index]
+    return ((raw[:, 0] - target) / network.scale[0].cpu()) ** 2  # type: ignore[index]
 
 
 def _one_cycle(progress: float, warm: float = 0.2) -> float:
@@ -199,17 +208,6 @@ def _one_cycle(progress: float, warm: float = 0.2) -> float:
     if progress < warm:
         return 0.05 + 0.95 * progress / warm
     return max(0.001, 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm))))
-
-
-def _autocast(precision: str) -> AbstractContextManager[object]:
-    if precision == "bf16" or (precision == "auto" and has_bf16()):
-        return torch.autocast("cpu", torch.bfloat16)
-    return nullcontext()
-
-
-def has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware."""
-    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 @torch.no_grad()

@@ -4,17 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lepta.tuning.fit import fit
+    from lepta.tuning.fitting import fit, split_like
     from lepta.tuning.options import FitOptions
     from lepta.tuning.validation import cross_validate
 
 _HOMES = {
     "FitOptions": "lepta.tuning.options",
     "cross_validate": "lepta.tuning.validation",
-    "fit": "lepta.tuning.fit",
+    "fit": "lepta.tuning.fitting",
+    "split_like": "lepta.tuning.fitting",
 }
 
-__all__ = ["FitOptions", "cross_validate", "fit"]
+__all__ = ["FitOptions", "cross_validate", "fit", "split_like"]
 
 
 def __getattr__(name: str) -> Any:

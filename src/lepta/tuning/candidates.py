@@ -121,8 +121,23 @@ def try_learners(
             "No learner can take this data.",
             fix="Look at the kinds and roles of the fields with `lepta check`.",
         )
-    sign = -1.0 if task.maximise else 1.0
-    return sorted(trials, key=lambda trial: (sign * round(trial.score, 4), trial.loss))
+    return rank(trials, task, len(valid))
+
+
+def rank(trials: list[Trial], task: Task, rows: int) -> list[Trial]:
+    """Return the trials, the best first.
+
+    Metrics between 0 and 1 that differ by less than a standard error on ``rows`` validation rows
+    do not tell models apart; the log loss, which is less coarse, then decides.
+    """
+    if not task.maximise:
+        return sorted(trials, key=lambda trial: trial.loss)
+    best = max(trial.score for trial in trials)
+    margin = np.sqrt(max(best * (1 - best), 0.0) / max(rows, 1))
+    return sorted(
+        trials,
+        key=lambda t: (0, t.loss) if t.score >= best - margin else (1, -t.score),
+    )
 
 
 def _share(context: Context, remaining: int) -> Context:
@@ -158,7 +173,7 @@ def _try(
 
 def _score(y: NDArray[Any], scores: NDArray[np.float32], task: Task) -> float:
     value = METRICS.get(task.metrics[0])(y, scores)
-    return float("nan") if value is None else float(value)
+    return 0.0 if value is None else float(value)
 
 
 def _loss(y: NDArray[Any], scores: NDArray[np.float32], task: Task) -> float:

@@ -25,6 +25,9 @@ class FitOptions(Config):
     test: float = Option(
         default=0.2, gt=0, lt=0.9, description="Share of rows to measure on, unless they are given."
     )
+    drop_missing: bool = Option(
+        default=False, description="Leave out rows whose target is missing, instead of refusing."
+    )
     balance: bool = Option(default=False, description="Weigh classes so that each counts the same.")
     calibrate: bool = Option(default=True, description="Calibrate probabilities (temperature).")
     refit: bool = Option(

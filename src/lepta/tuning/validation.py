@@ -10,9 +10,9 @@ import numpy as np
 from lepta.core.events import Context
 from lepta.core.schema import Role
 from lepta.data import Dataset, folds, require_trainable
-from lepta.engine import tune_allocator
+from lepta.engine import tune_process
 from lepta.evaluation import Evaluation, measure
-from lepta.tuning.fit import with_threshold
+from lepta.tuning.fitting import with_threshold
 from lepta.tuning.options import FitOptions
 
 
@@ -30,13 +30,13 @@ def cross_validate(
         context: progress reporter, cache, threads.
         options: fields of :class:`~lepta.tuning.options.FitOptions`.
     """
-    tune_allocator()
+    tune_process()
     from lepta.models.learner import final_scores
     from lepta.tuning.candidates import choose_names, try_learners
 
     chosen = FitOptions.parse(options)
     context = replace(context or Context(), seed=chosen.seed)
-    require_trainable(data)
+    data = require_trainable(data, drop_missing=chosen.drop_missing)
     task = with_threshold(data.task, chosen)
     scores = np.empty((len(data), task.width), np.float32)
     for train_rows, test_rows in context.track(

@@ -65,9 +65,13 @@ def schema(classes: dict[str, type[Config]]) -> dict[str, Any]:
         "additionalProperties": False,
         **shared,
     }
-    result: dict[str, Any] = _clean(document)
-    for cls in classes.values():
-        name = keys[cls, "validation"]["$ref"].rpartition("/")[2]
+    text = json.dumps(_clean(document))
+    for name, cls in classes.items():
+        reference = keys[cls, "validation"]["$ref"].rpartition("/")[2]
+        text = text.replace(f'"{reference}"', f'"{name}"')
+        text = text.replace(f'"#/$defs/{reference}"', f'"#/$defs/{name}"')
+    result: dict[str, Any] = json.loads(text)
+    for name in classes:
         result["$defs"][name].pop("required", None)
     return result
 
@@ -76,10 +80,10 @@ def template(classes: dict[str, type[Config]]) -> str:
     """Return a lepta.yaml that names every option with its default, all commented out."""
     lines = [
         "# Configuration of lepta; one section per command, options as in `lepta COMMAND --help`.",
-        "# The command line wins over this file. Remove the # of what you want to set.",
+        "# The command line wins over this file. Delete the # before what you want to set.",
     ]
     for name, cls in classes.items():
-        lines += ["", f"# {name}:  # {COMMANDS[name][1]}", *_options(cls, "  ")]
+        lines += ["", f"#{name}:  # {COMMANDS[name][1]}", *_options(cls, "  ")]
     return "\n".join(lines)
 
 

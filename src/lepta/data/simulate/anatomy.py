@@ -91,7 +91,7 @@ def draw_patient(rng: Rng, *, slices: int, lesions: bool) -> Patient:
 
 
 def _lesion(rng: Rng, slices: int) -> Lesion:
-    radius = rng.uniform(5.5, 10.0)
+    radius = rng.uniform(5.2, 9.5)
     reach = math.sqrt(radius**2 - VISIBLE**2) / _STEP
     distance, direction = 0.72 * math.sqrt(rng.uniform()), rng.uniform(0, 2 * math.pi)
     first, second = rng.uniform(0, 0.12, 2)
@@ -100,7 +100,7 @@ def _lesion(rng: Rng, slices: int) -> Lesion:
         place=(distance * math.cos(direction), distance * math.sin(direction)),
         z=rng.uniform(-reach, slices - 1 + reach),
         radius=radius,
-        hu=rng.uniform(-100, 100),
+        hu=rng.uniform(-250, 100),
         lobes=(first, rng.uniform(0, 2 * math.pi), second, rng.uniform(0, 2 * math.pi)),
     )
 

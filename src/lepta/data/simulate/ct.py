@@ -35,8 +35,8 @@ Made by simulate_ct(patients={patients}, slices={slices}, size={size}, seed={see
 def simulate_ct(
     folder: Path | str,
     *,
-    patients: int = 80,
-    slices: int = 10,
+    patients: int = 120,
+    slices: int = 6,
     size: int = 128,
     seed: int = 0,
     context: Context | None = None,

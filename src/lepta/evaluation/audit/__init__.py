@@ -1,4 +1,4 @@
-"""Audits of data: may a model learn something else than what it is meant to?"""
+"""Audits of data: whether a model may learn something else than what it is meant to."""
 
 from lepta.evaluation.audit.leakage import audit_leakage
 from lepta.evaluation.audit.shortcuts import ShortcutReport, audit_shortcuts

@@ -26,8 +26,8 @@ def alarming(value: float, ground: Ground) -> bool:
 def blatant(value: float, ground: Ground) -> bool:
     """Whether a strength is so far from chance that no test is needed."""
     if not ground.task.is_classification:
-        return value * ground.units >= 50.0
-    return value - 0.5 >= _BLATANT * ground.error
+        return bool(value * ground.units >= 50.0)
+    return bool(value - 0.5 >= _BLATANT * ground.error)
 
 
 def real_alone(
@@ -44,13 +44,15 @@ def real_alone(
     if not any(open_):
         return found
     rng = np.random.default_rng([seed, 1])
-    highest = np.empty(ROUNDS)
-    for turn in range(ROUNDS):
+    beaten = np.zeros(len(values), np.int64)
+    for _ in range(ROUNDS):
         dealt = deal(sources, ground, rng)
-        highest[turn] = max(quick(alone(source, ground), ground) for source in dealt)
-    for position, value in enumerate(values):
-        if open_[position]:
-            found[position] = _rare(value, highest)
+        highest = max(quick(alone(source, ground), ground) for source in dealt)
+        beaten += highest >= np.array(values)
+        if (beaten[open_] > _allowed(ROUNDS)).all():
+            break
+    for position in np.flatnonzero(open_):
+        found[position] = bool(beaten[position] <= _allowed(ROUNDS))
     return found
 
 
@@ -60,15 +62,22 @@ def real_together(sources: Sequence[Source], value: float, ground: Ground, seed:
         return blatant(value, ground)
     rng = np.random.default_rng([seed, 2])
     seen = quick(together(sources, ground, seed, trees=_TREES), ground)
-    dealt = [
-        quick(together(deal(sources, ground, rng), ground, seed, trees=_TREES), ground)
-        for _ in range(ROUNDS_TOGETHER)
-    ]
-    return _rare(seen, np.array(dealt))
+    beaten = 0
+    for _ in range(ROUNDS_TOGETHER):
+        dealt = together(deal(sources, ground, rng), ground, seed, trees=_TREES)
+        beaten += quick(dealt, ground) >= seen
+        if beaten > _allowed(ROUNDS_TOGETHER):
+            return False
+    return True
+
+
+def _allowed(rounds: int) -> int:
+    """How many deals may do as well as what was seen: (1 + allowed) / (1 + rounds) <= level."""
+    return int(LEVEL * (1 + rounds) + 1e-9) - 1
 
 
 def deal(sources: Sequence[Source], ground: Ground, rng: np.random.Generator) -> list[Source]:
-    """Return the sources with their rows dealt out anew, rows of one group in one piece."""
+    """Return the sources with their rows dealt out anew, a group getting those of another."""
     order = _order(ground.groups, len(ground.y), rng)
     return [
         Source(source.name, source.family, source.values[order], source.is_category)
@@ -80,13 +89,8 @@ def _order(groups: Ints | None, rows: int, rng: np.random.Generator) -> Ints:
     if groups is None:
         return rng.permutation(rows)
     place = np.argsort(groups, kind="stable")
-    turn = rng.permutation(int(groups.max()) + 1)
-    dealt = np.argsort(turn[groups], kind="stable")
+    members = np.split(place, np.flatnonzero(np.diff(groups[place])) + 1)
     order = np.empty(rows, np.int64)
-    order[place] = dealt
+    for mine, other in zip(members, rng.permutation(len(members)), strict=True):
+        order[mine] = np.resize(members[other], len(mine))
     return order
-
-
-def _rare(value: float, dealt: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
-    return (1 + np.count_nonzero(dealt >= value)) / (1 + len(dealt)) <= LEVEL
-

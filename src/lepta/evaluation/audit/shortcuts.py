@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ from lepta.evaluation.audit.strength import (
     Strength,
     alone,
     fit_predict,
-    judge,
     groups_of,
+    judge,
     make_folds,
     quick,
     together,
@@ -48,8 +49,9 @@ class ShortcutReport:
         flagged: whether metadata that the content shows predicts the target.
         overall: all visible metadata together; None where there is none to judge.
         limit: what chance alone stays below in a clean dataset of this size.
-        parts: several families together, strongest first.
-        families: each family of metadata, strongest first.
+        parts: several families together, strongest first; looked into only where some metadata
+            tells more than chance.
+        families: each family of metadata, strongest first; the same.
         sources: each source alone, strongest first; only those that are not chance.
         signs: what a model does not see but what tells that classes come from different places
             (names, order, gaps in other columns); only those that are not chance.
@@ -114,8 +116,8 @@ def audit_shortcuts(
     visible = [source for source in found if FAMILIES[source.family].visible]
     each = _each(found, ground, chosen, context)
     judged = _Judge(ground, is_test, chosen, context.threads or 1)
-    overall, parts, families = _combined(visible, judged, context)
     sources, signs = _split(found, each)
+    overall, parts, families = _combined(visible, judged, bool(sources), context)
     strongest = [s for s in (overall, *sources) if s is not None]
     flagged = any(s.real and alarming(s.value, ground) for s in strongest)
     report = ShortcutReport(
@@ -156,7 +158,7 @@ def collect(data: Dataset, context: Context) -> tuple[list[Source], tuple[str, .
 
 
 def _in_blocks(labels: Sequence[str | None]) -> bool:
-    changes = sum(a != b for a, b in zip(labels, labels[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(labels))
     return changes == len(set(labels)) - 1
 
 
@@ -173,9 +175,7 @@ def _sample(data: Dataset, seed: int) -> tuple[Dataset, NDArray[np.bool_] | None
     return data.take(rows), is_test
 
 
-def _each(
-    found: Sequence[Source], ground: Ground, seed: int, context: Context
-) -> list[Strength]:
+def _each(found: Sequence[Source], ground: Ground, seed: int, context: Context) -> list[Strength]:
     tracked = context.track(found, "Trying each source alone", len(found))
     predicted = [alone(source, ground) for source in tracked]
     values = [quick(scores, ground) for scores in predicted]
@@ -229,9 +229,9 @@ class _Judge:
 
 
 def _combined(
-    visible: Sequence[Source], judged: _Judge, context: Context
+    visible: Sequence[Source], judged: _Judge, suspicious: bool, context: Context
 ) -> tuple[Strength | None, tuple[Strength, ...], tuple[Strength, ...]]:
-    """Return how strong everything is, then parts, then families."""
+    """Return how strong everything is, then parts and families where that is worth a look."""
     by_family: dict[str, list[Source]] = {}
     by_part: dict[str, list[Source]] = {}
     for source in visible:
@@ -247,14 +247,13 @@ def _combined(
     with context.stage("Predicting from metadata", 1 + len(wide) + len(by_family)) as stage:
         overall = judged.tested(visible) if visible else None
         stage.advance()
-        parts, families = [], []
-        for part, sources in wide.items():
-            parts.append(judged(part, part, sources))
+        if not suspicious and not (overall and overall.real):
+            return overall, (), ()
+        found = []
+        for name, sources in (wide | by_family).items():
+            found.append(judged(name, name, sources))
             stage.advance()
-        for label, sources in by_family.items():
-            families.append(judged(label, label, sources))
-            stage.advance()
-    return overall, _ordered(parts), _ordered(families)
+    return overall, _ordered(found[: len(wide)]), _ordered(found[len(wide) :])
 
 
 def _ordered(strengths: Sequence[Strength]) -> tuple[Strength, ...]:

@@ -22,7 +22,7 @@ from lepta.evaluation.metrics.numbers import r2
 from lepta.evaluation.metrics.ranking import auroc
 
 Ints = NDArray[np.int64]
-TREES = 100
+TREES = 80
 _DISTINCT = 64
 
 
@@ -108,7 +108,8 @@ class Ground:
         """Return the target as columns: one a class, or the number."""
         if not self.task.is_classification:
             return np.asarray(self.y[:, None], np.float64)
-        return (self.y[:, None] == np.arange(self.task.width)).astype(np.float64)
+        truth: Floats = (self.y[:, None] == np.arange(self.task.width)).astype(np.float64)
+        return truth
 
 
 def groups_of(data: Dataset) -> Ints | None:
@@ -193,7 +194,7 @@ def together(
     return predicted
 
 
-def fit_predict(  # noqa: PLR0913
+def fit_predict(
     sources: Sequence[Source],
     ground: Ground,
     seen: NDArray[np.bool_],
@@ -236,7 +237,7 @@ def _filled(source: Source) -> Floats:
     return np.where(np.isnan(values), low - (high - low) - 1.0, values)
 
 
-def judge(  # noqa: PLR0913
+def judge(
     name: str,
     family: str,
     predicted: Floats,

@@ -15,7 +15,7 @@ TOO_FEW = "Too few rows or groups of a class to tell whether metadata predicts t
 _NOTHING_SEEN = (
     "The rows carry no metadata beside their content; there is nothing to take a shortcut by."
 )
-_SHOWN = 8
+_SHOWN = 6
 
 
 def with_verdict(report: ShortcutReport) -> ShortcutReport:
@@ -51,7 +51,7 @@ def _test_clause(report: ShortcutReport) -> str:
 
 
 def _strongest(report: ShortcutReport) -> str:
-    ranked = [*report.parts, *report.families]
+    ranked = [*report.parts, *report.families, *report.sources]
     best = max(ranked, key=lambda strength: strength.value)
     on_test = "" if best.on_test is None else f" ({best.on_test:.3f} on the test split)"
     named = ", ".join(f"{s.name} ({s.value:.2f})" for s in report.sources[:3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -12,11 +13,13 @@ from lepta.evaluation.intervals.base import Interval
 from lepta.evaluation.intervals.wilson import wilson
 from lepta.evaluation.metrics import Metric
 from lepta.evaluation.metrics.base import Array, Floats
+from lepta.evaluation.metrics.probabilities import BINS, bin_of, confidence
 
 RESAMPLES = 1000
 """Resamples drawn; fewer (at least 200) where rows x resamples would pass 200 million."""
 _CELLS = 2_000_000
 _BLOCKS = 100
+_OUTCOMES = 200
 
 
 def bootstrap(  # noqa: PLR0913
@@ -35,7 +38,8 @@ def bootstrap(  # noqa: PLR0913
 
     Bias-corrected and accelerated (BCa, Efron 1987; the acceleration by a jackknife over at most
     100 blocks). The expected calibration error, which resampling inflates, gets the basic
-    interval, 2 x estimate - quantiles. With ``groups`` whole groups are drawn.
+    interval, 2 x estimate - quantiles, and reaches down to 0 where a perfectly calibrated model
+    would show as much by chance. With ``groups`` whole groups are drawn.
 
     Returns:
         None for a metric that is not defined on most resamples, or with a single group.
@@ -44,7 +48,7 @@ def bootstrap(  # noqa: PLR0913
     unit = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1]
     units = int(unit.max()) + 1 if rows else 0
     if units < 2:
-        return dict.fromkeys((metric.name for metric in metrics))
+        return dict.fromkeys(metric.name for metric in metrics)
     base = np.ones(rows) if weights is None else weights
     count = int(min(resamples, max(200, 2e8 // rows)))
     name = "bootstrap" if groups is None else "clustered bootstrap"
@@ -60,7 +64,7 @@ def bootstrap(  # noqa: PLR0913
 
     drawn = values(resampled(unit, units, count, seed))
     without = values(_left_out(unit, units, seed))
-    return {
+    found = {
         metric.name: _interval(
             metric,
             metric(y, scores, base, threshold=threshold),
@@ -72,6 +76,21 @@ def bootstrap(  # noqa: PLR0913
         )
         for metric in metrics
     }
+    error = found.get("ece")
+    if error is not None and _calibrated(y, scores, base, level, seed):
+        found["ece"] = replace(error, low=0.0)
+    return found
+
+
+def _calibrated(y: Array, scores: Array, weights: Floats, level: float, seed: int) -> bool:
+    """Whether the calibration error is what outcomes drawn from the probabilities would give."""
+    claimed, came_true = confidence(y, np.asarray(scores, np.float64))
+    member = (bin_of(claimed)[:, None] == np.arange(BINS)) * weights[:, None]
+    rng = np.random.default_rng([seed, 1])
+    drawn = [
+        np.abs((claimed - (rng.random(len(y)) < claimed)) @ member).sum() for _ in range(_OUTCOMES)
+    ]
+    return bool(np.abs((claimed - came_true) @ member).sum() <= np.quantile(drawn, level))
 
 
 def resampled(unit: Array, units: int, count: int, seed: int) -> Iterator[Floats]:
@@ -94,7 +113,7 @@ def _left_out(unit: Array, units: int, seed: int) -> Iterator[Floats]:
         yield (block[unit] != wanted[:, None]).astype(np.float64)
 
 
-def _interval(  # noqa: PLR0913
+def _interval(
     metric: Metric,
     value: float | None,
     drawn: Floats,

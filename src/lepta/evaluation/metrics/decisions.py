@@ -18,7 +18,7 @@ def answers(scores: Floats, threshold: float) -> Array:
     probabilities = both_classes(scores)
     if probabilities.shape[1] == 2:
         return (probabilities[:, 1] >= threshold).astype(np.int64)
-    return probabilities.argmax(axis=1)
+    return np.asarray(probabilities.argmax(axis=1))
 
 
 def confusion(y: Array, scores: Array, *, threshold: float = 0.5) -> Array:

@@ -1,4 +1,4 @@
-"""Metrics of probabilities: do they mean what they say?"""
+"""Metrics of probabilities: whether they mean what they say."""
 
 from __future__ import annotations
 

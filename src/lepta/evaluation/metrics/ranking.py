@@ -1,4 +1,4 @@
-"""Metrics of order: do positive rows stand above negative ones?"""
+"""Metrics of order: whether positive rows stand above negative ones."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def new_figure(width: float = 4.6, height: float = 3.7) -> Figure:
 
 def new_axes(figure: Figure, x: str, y: str, place: Any = 111, **options: Any) -> Axes:
     """Return plain axes with labels: no box, a light grid."""
-    axes = figure.add_subplot(place, **options)
+    axes: Axes = figure.add_subplot(place, **options)
     axes.patch.set_alpha(0.0)
     axes.set_xlabel(x, color=MUTED, fontsize=10)
     axes.set_ylabel(y, color=MUTED, fontsize=10)
@@ -97,12 +97,11 @@ def to_svg(figure: Figure, name: str, title: str) -> str:
         title: what it shows, read by screen readers.
     """
     import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     stream = io.StringIO()
     with _LOCK, warnings.catch_warnings(), mpl.rc_context({"svg.fonttype": "none"}):
         warnings.simplefilter("ignore")
-        FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None})
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return _inline(stream.getvalue(), name, title)
 
 

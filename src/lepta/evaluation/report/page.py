@@ -21,6 +21,7 @@ _CARDS = {
     "multiclass": ("accuracy", "f1", "auroc", "ece"),
     "regression": ("rmse", "mae", "r2"),
 }
+_AVERAGED = {"precision", "recall", "specificity", "f1", "auroc", "average_precision"}
 
 
 def page(evaluation: Evaluation, checks: CheckReport | None = None) -> str:
@@ -48,37 +49,31 @@ def page(evaluation: Evaluation, checks: CheckReport | None = None) -> str:
     )
 
 
-def subject(evaluation: Evaluation) -> str:
-    """Return in one sentence what the model predicts."""
-    return subject_of(evaluation.task.target, evaluation.classes, evaluation)
-
-
-def subject_of(target: str, classes: tuple[str, ...], evaluation: Evaluation) -> str:
-    """Return "Predicts TARGET: ..."."""
-    if len(classes) == 2:
-        return f"Predicts {target}: {classes[1]} (the positive class) or {classes[0]}."
-    if classes:
-        shown = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
-        return f"Predicts {target}, one of {len(classes)} classes: {shown}."
-    unit = getattr(evaluation.task, "unit", "")
-    return f"Predicts {target}, a number{f' in {unit}' if unit else ''}."
-
-
 def _header(evaluation: Evaluation) -> Markup:
-    what, _, rest = subject(evaluation).partition(evaluation.task.target)
     return element(
         "header",
         element("p", "Evaluation report", class_="over"),
         element("h1", evaluation.name or "Model"),
         element(
             "p",
-            what,
+            "Predicts ",
             element("b", evaluation.task.target),
-            rest,
+            _kind(evaluation),
             f" Measured on {evaluation.extent} of the split “{evaluation.split}”.",
             class_="lede",
         ),
     )
+
+
+def _kind(evaluation: Evaluation) -> str:
+    classes = evaluation.classes
+    if len(classes) == 2:
+        return f": {classes[1]} (the positive class) or {classes[0]}."
+    if classes:
+        shown = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else ".")
+        return f", one of {len(classes)} classes: {shown}"
+    unit = getattr(evaluation.task, "unit", "")
+    return f", a number{f' in {unit}' if unit else ''}."
 
 
 def _cards(evaluation: Evaluation) -> Markup:
@@ -89,11 +84,11 @@ def _cards(evaluation: Evaluation) -> Markup:
     explanation = element("p", metric_of(first).explanation, class_="label")
     cards = [_card(first, evaluation.level, explanation)]
     cards += [_card(measured, evaluation.level) for measured in rest]
-    return element("div", *cards, class_="cards")
+    return element("div", *cards, class_="cards three" if len(cards) == 3 else "cards")
 
 
 def _card(measured: Measured, level: float, extra: Markup | None = None) -> Markup:
-    low_high = f"{level * 100:g} % interval {interval_text(measured)[1:-1].replace(', ', ' to ')}"
+    low_high = f"{interval_text(measured)[1:-1].replace(', ', ' to ')} ({level * 100:g} %)"
     return element(
         "div",
         element("p", metric_of(measured).label, class_="label"),
@@ -113,25 +108,30 @@ def _notes(evaluation: Evaluation) -> Markup:
 
 
 def _metrics(evaluation: Evaluation) -> Markup:
+    bars = evaluation.task.is_classification
     rows = [
         (
             metric_of(m).label,
             figure(m.value),
             interval_text(m),
-            bar(m),
-            Markup(f"{html(metric_of(m).explanation)} {_direction(m)}"),
+            *((bar(m),) if bars else ()),
+            _explained(m, len(evaluation.classes)),
         )
         for m in evaluation.metrics
     ]
-    head = ("Metric", "Value", f"{evaluation.level * 100:g} % interval", "0 to 1", "What it says")
+    interval = f"{evaluation.level * 100:g} % interval"
+    head = ("Metric", "Value", interval, *(("0 to 1",) if bars else ()), "What it says")
+    kinds = ("name", "n", "n", *(("",) if bars else ()), "say")
     lead = "Every figure with the interval that the size of this test leaves open. " + (
         "Whole groups count as independent, not rows." if evaluation.groups is not None else ""
     )
-    return section("All figures", lead.strip(), table(head, rows, ("name", "n", "n", "", "say")))
+    return section("All figures", lead.strip(), table(head, rows, kinds))
 
 
-def _direction(measured: Measured) -> Markup:
-    return Markup("Higher is better." if metric_of(measured).maximise else "Lower is better.")
+def _explained(measured: Measured, classes: int) -> str:
+    metric = metric_of(measured)
+    mean = "" if classes <= 2 or metric.name not in _AVERAGED else " Mean over the classes."
+    return f"{metric.explanation}{mean} {'Higher' if metric.maximise else 'Lower'} is better."
 
 
 def _plots(evaluation: Evaluation) -> Markup:

@@ -168,7 +168,7 @@ def _calibration(evaluation: Evaluation) -> Figure:
     upper.plot(found.claimed, found.came_true, "o-", color=ACCENT, markersize=4.5, linewidth=1.6)
     unit_square(upper)
     upper.tick_params(labelbottom=False)
-    lower.hist(claimed, bins=np.linspace(0, 1, 21), color=ACCENT, alpha=0.55, rwidth=0.86)
+    lower.hist(claimed, bins=20, range=(0, 1), color=ACCENT, alpha=0.55, rwidth=0.86)
     lower.set_xlim(-0.02, 1.02)
     lower.set_xticks([0, 0.25, 0.5, 0.75, 1.0], labels=["0", "0.25", "0.5", "0.75", "1"])
     return figure
@@ -186,7 +186,7 @@ def _threshold(evaluation: Evaluation) -> Figure:
     axes.plot(grid, curve.precision[at], color=SECOND, linewidth=1.5, label="precision")
     axes.axvline(evaluation.threshold, color=INK, linewidth=1, dashes=(2, 3))
     unit_square(axes)
-    legend(axes, loc="best")
+    legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return figure
 
 

@@ -163,6 +163,13 @@ def _fit_images(data: Dataset, options: ImageOptions) -> list[ImageFront]:
     rows = np.linspace(0, len(data) - 1, min(_SAMPLE, len(data))).astype(int)
     for position, source in enumerate(fields):
         sample = [data.decode(source.name, int(row)) for row in rows]
-        decoder = data.decoders[source.name]
+        decoder = data.decoders.get(source.name) or _decoder_like(sample)
         fronts.append(ImageFront.fit(source, f"image_{position}", decoder, sample, options))
     return fronts
+
+
+def _decoder_like(sample: list[NDArray[Any]]) -> tuple[str, dict[str, Any]]:
+    """Return the decoder of files such as the arrays that were given instead of files."""
+    dtype = np.result_type(*[image.dtype for image in sample])
+    bits = {"uint8": 8, "uint16": 16}.get(str(dtype), 32)
+    return "image", {"channels": sample[0].shape[2], "bits": bits}

@@ -48,7 +48,8 @@ class DicomDecoder:
 
     def __post_init__(self) -> None:
         check_choice("dicom", "channels", self.channels, (None, 1, 3))
-        if self.frame != "middle" and (isinstance(self.frame, bool) or self.frame < 0):
+        number = isinstance(self.frame, int) and not isinstance(self.frame, bool)
+        if self.frame != "middle" and not (number and int(self.frame) >= 0):
             raise ConfigError(
                 f"The decoder 'dicom' has no frame={self.frame!r}.",
                 fix="Give 'middle' or a number counted from 0.",
@@ -61,12 +62,14 @@ class DicomDecoder:
             DecodeError: not DICOM, cut off, without an image, too large, compressed in a way that
                 cannot be read, or without the frame asked for.
         """
-        dataset = read_dataset(data, name)
-        count = frame_count(dataset, name)
-        index = count // 2 if self.frame == "middle" else self.frame
-        if index >= count:
-            raise refusal(f"There is no frame {index}; the file has {count}, counted from 0.", name)
-        return self._channels(decode_frame(dataset, index, name, self.max_pixels))
+        with refusing(name, "The file cannot be decoded"):
+            dataset = read_dataset(data, name)
+            count = frame_count(dataset, name)
+            index = count // 2 if self.frame == "middle" else self.frame
+            if index >= count:
+                what = f"There is no frame {index}; the file has {count}, counted from 0."
+                raise refusal(what, name)
+            return self._channels(decode_frame(dataset, index, name, self.max_pixels))
 
     def _channels(self, pixels: Array) -> Array:
         if self.channels == 1 and pixels.shape[2] == 3:

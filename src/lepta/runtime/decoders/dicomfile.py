@@ -57,9 +57,9 @@ def check_image(dataset: Dataset, name: str) -> None:
     """
     if any(key in dataset for key in PIXELS):
         return
-    if is_cut(dataset):
-        raise _cut_off(name)
     with refusing(name, "The file holds no image"):
+        if is_cut(dataset):
+            raise _cut_off(name)
         kind = class_name(dataset)
     if "Rows" in dataset or "Image" in kind:
         raise refusal(

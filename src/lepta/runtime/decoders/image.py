@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM", "JPEG2000")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM", "JPEG2000")
 """Formats that are opened; Pillow's others (PostScript runs a program) are not."""
 _WIDE = {"I;16", "I;16B", "I;16L", "I;16N"}
 _UPRIGHT = {

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lepta.runtime.decoders import jpeg2000
 from lepta.runtime.decoders.base import refusal
 from lepta.runtime.decoders.dicomfile import Dataset, transfer_syntax
 
 _PLUGINS = {
     "RLE Lossless": ("pydicom",),
     "JPEG-LS": ("pyjpegls",),
-    "JPEG 2000": ("pylibjpeg", "pillow"),
-    "High-Throughput JPEG 2000": ("pylibjpeg",),
+    "JPEG 2000": (jpeg2000.LABEL, "pillow"),
+    "High-Throughput JPEG 2000": (jpeg2000.LABEL,),
     "JPEG Baseline": ("pillow",),
     "JPEG Extended": ("pillow",),
 }
@@ -45,10 +46,13 @@ def _plugin(dataset: Dataset, name: str) -> str:
         return ""
     syntax = transfer_syntax(dataset)
     wanted = next((v for k, v in _PLUGINS.items() if syntax.startswith(k)), ())
-    available = get_decoder(uid).available_plugins if wanted else ()
-    for plugin in wanted:
-        if plugin in available:
-            return plugin
+    if wanted:
+        decoder = get_decoder(uid)
+        if jpeg2000.LABEL in wanted:
+            jpeg2000.register(decoder)
+        for plugin in wanted:
+            if plugin in decoder.available_plugins:
+                return plugin
     raise refusal(
         f"The pixels are compressed as {syntax}, which nothing installed here decodes.",
         name,

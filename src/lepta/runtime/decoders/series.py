@@ -76,6 +76,10 @@ class SeriesDecoder:
             DecodeError: a file is damaged, the files are of several series or sizes, two slices
                 lie at one place, or the volume is too large.
         """
+        with refusing(name, "The series cannot be decoded"):
+            return self._read(data, name, list(names))
+
+    def _read(self, data: bytes | Sequence[bytes], name: str, names: list[str]) -> Volume:
         if isinstance(data, bytes):
             if data[:4] == b"NRRD":
                 from lepta.runtime.decoders.nrrd import read_nrrd
@@ -84,7 +88,7 @@ class SeriesDecoder:
             if data[:4] != b"PK\x03\x04":
                 return self._frames(read_dataset(data, name), name)
             data, names = _unzip(data, name, self.max_voxels * 4)
-        labels = list(names) or [f"{name or 'slice'}[{index}]" for index in range(len(data))]
+        labels = names or [f"{name or 'slice'}[{index}]" for index in range(len(data))]
         return self._slices(list(data), labels, name)
 
     def _frames(self, dataset: Dataset, name: str) -> Volume:
@@ -130,7 +134,7 @@ class SeriesDecoder:
         if places is None or len(places) < 2:
             return _thickness(dataset)
         gaps = np.diff(places)
-        step = float(np.median(gaps))
+        step = round(float(np.median(gaps)), 6)
         if np.abs(gaps - step).max() > max(0.01 * step, 0.01):
             note = f"The slices lie {gaps.min():.2f} to {gaps.max():.2f} mm apart"
             if self.uneven == "refuse":

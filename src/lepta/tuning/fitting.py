@@ -13,7 +13,7 @@ from lepta.core.errors import ConfigError
 from lepta.core.events import Context
 from lepta.core.tasks import Binary, Task
 from lepta.data import Dataset, require_trainable
-from lepta.engine import tune_allocator
+from lepta.engine import tune_process
 from lepta.tuning.options import FitOptions
 
 _RESERVE = 0.1
@@ -57,11 +57,11 @@ def fit(data: Any, *, context: Context | None = None, **options: Any) -> Bundle:
 
 
 def _fit(data: Dataset, options: FitOptions, context: Context) -> Bundle:
-    tune_allocator()
+    tune_process()
     from lepta.tuning.candidates import choose_names, try_learners
     from lepta.tuning.packing import pack_trial
 
-    require_trainable(data)
+    data = require_trainable(data, drop_missing=options.drop_missing)
     data = prepare_splits(data, options)
     task = with_threshold(data.task, options)
     names = choose_names(options, data.schema)
@@ -70,6 +70,13 @@ def _fit(data: Dataset, options: FitOptions, context: Context) -> Bundle:
         seen = data.take(np.concatenate([data.splits["train"], data.splits["valid"]]))
         trials[0] = replace(trials[0], fitted=trials[0].fitted.refit(seen, context))
     return pack_trial(trials, data, options, context)
+
+
+def split_like(data: Dataset, bundle: Bundle) -> Dataset:
+    """Return the dataset split as it was when ``bundle`` was fitted on it."""
+    options = FitOptions.parse(dict(bundle.manifest.lineage.config["fit"]))
+    kept = require_trainable(data, drop_missing=options.drop_missing)
+    return prepare_splits(kept, options)
 
 
 def prepare_splits(data: Dataset, options: FitOptions) -> Dataset:

@@ -1,0 +1,203 @@
+"""What this machine offers and what is missing, on one page."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, metadata, requires
+from pathlib import Path
+from typing import Literal
+
+from lepta.engine.device import choose
+from lepta.engine.hardware import Hardware, accelerators, detect, installed
+
+Verdict = Literal["ok", "warning", "missing"]
+
+_GIB = 2**30
+_LITTLE_MEMORY = 4 * _GIB
+_LITTLE_DISK = 5 * _GIB
+_NOT_FOR_USERS = frozenset({"all", "dev"})
+_FASTEST = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "ROCMExecutionProvider",
+            "OpenVINOExecutionProvider", "CoreMLExecutionProvider")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of the report; ``remedy`` is empty where nothing is to be done."""
+
+    what: str
+    found: str
+    verdict: Verdict = "ok"
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """What was found, row by row."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is worse than a missing extra."""
+        return all(finding.verdict != "warning" for finding in self.findings)
+
+    def __str__(self) -> str:
+        marks = {"ok": "ok", "warning": "WARNING", "missing": "missing"}
+        wide = max(len(finding.what) for finding in self.findings)
+        lines = []
+        for finding in self.findings:
+            lines.append(f"{marks[finding.verdict]:<8} {finding.what:<{wide}}  {finding.found}")
+            if finding.remedy:
+                lines.append(f"{'':<8} {'':<{wide}}  -> {finding.remedy}")
+        return "\n".join(lines)
+
+
+def doctor(folder: Path | str = ".") -> DoctorReport:
+    """Examine this machine; free disk space is that of ``folder``.
+
+    torch is imported only where its build may see an accelerator.
+    """
+    hardware = detect()
+    torch = _torch(hardware)
+    if torch.verdict == "ok" and not torch.found.endswith("+cpu"):
+        hardware = Hardware(**{**vars(hardware), "accelerators": accelerators()})
+    findings = [
+        *_machine(hardware, Path(folder)),
+        torch,
+        _accelerators(hardware),
+        *_extras(),
+        *_uses(hardware),
+    ]
+    return DoctorReport(tuple(findings))
+
+
+def _machine(hardware: Hardware, folder: Path) -> Iterator[Finding]:
+    old = sys.version_info < (3, 11)
+    yield Finding(
+        "Python",
+        f"{hardware.python} on {hardware.system}",
+        "warning" if old else "ok",
+        "Lepta needs Python 3.11 or newer." if old else "",
+    )
+    limited = hardware.cores < hardware.logical_cores
+    note = f", {hardware.cores} of them usable here" if limited else ""
+    yield Finding("processor", f"{hardware.cpu}, {hardware.logical_cores} cores{note}")
+    yield _instructions(hardware)
+    little = 0 < hardware.memory < _LITTLE_MEMORY
+    yield Finding(
+        "memory",
+        f"{hardware.memory / _GIB:.1f} GiB" if hardware.memory else "unknown",
+        "warning" if little else "ok",
+        "Training needs 4 GiB; predicting does with 0.5." if little else "",
+    )
+    free = shutil.disk_usage(folder).free
+    yield Finding(
+        "disk",
+        f"{free / _GIB:.1f} GiB free in {folder.absolute()}",
+        "warning" if free < _LITTLE_DISK else "ok",
+        "Decoded images and checkpoints want a few GiB." if free < _LITTLE_DISK else "",
+    )
+
+
+def _instructions(hardware: Hardware) -> Finding:
+    known = hardware.instructions
+    if not known:
+        return Finding("instructions", "unknown")
+    slow = not {"avx2", "asimd"} & set(known)
+    return Finding(
+        "instructions",
+        " ".join(known),
+        "warning" if slow else "ok",
+        "Without AVX2 everything is several times slower." if slow else "",
+    )
+
+
+def _torch(hardware: Hardware) -> Finding:
+    version = hardware.libraries.get("torch", "")
+    if version:
+        return Finding("torch", version)
+    return Finding(
+        "torch", "not installed; only training needs it", "missing", "pip install 'lepta[train]'"
+    )
+
+
+def _accelerators(hardware: Hardware) -> Finding:
+    if hardware.accelerators:
+        listed = [
+            f"{a.device} {a.name}" + (f" {a.memory / _GIB:.0f} GiB" if a.memory else "")
+            for a in hardware.accelerators
+        ]
+        return Finding("accelerators", "; ".join(listed))
+    driver = Path("/proc/driver/nvidia/version").exists()
+    torch = hardware.libraries.get("torch", "")
+    if driver and torch.endswith("+cpu"):
+        return Finding(
+            "accelerators",
+            "an NVIDIA driver, but torch is built for the processor only",
+            "warning",
+            "pip install --force-reinstall torch --index-url "
+            "https://download.pytorch.org/whl/cu128",
+        )
+    return Finding("accelerators", "none; the processor does the work")
+
+
+def _extras() -> Iterator[Finding]:
+    try:
+        named = metadata("lepta").get_all("Provides-Extra") or []
+        needed = requires("lepta") or []
+    except PackageNotFoundError:
+        yield Finding("extras", "unknown: lepta is not installed as a package", "warning")
+        return
+    for extra in named:
+        if extra in _NOT_FOR_USERS:
+            continue
+        absent = [name for name in packages(extra, needed) if not installed(name)]
+        if absent:
+            found = f"without {', '.join(absent)}"
+            yield Finding(f"extra {extra}", found, "missing", f"pip install 'lepta[{extra}]'")
+        else:
+            yield Finding(f"extra {extra}", "installed")
+
+
+def packages(extra: str, requirements: list[str]) -> list[str]:
+    """Return the distributions that ``extra`` asks for, extras it includes resolved.
+
+    Args:
+        extra: name of an extra of lepta.
+        requirements: lines as in the metadata: ``numpy>=2; extra == "train"``.
+    """
+    found: list[str] = []
+    for line in requirements:
+        requirement, _, marker = line.partition(";")
+        if not re.search(rf"extra\s*==\s*['\"]{re.escape(extra)}['\"]", marker):
+            continue
+        match = re.match(r"\s*([\w.\-]+)\s*(?:\[([^\]]*)\])?", requirement)
+        if match is None:
+            continue
+        if match[1] == "lepta":
+            for inner in (match[2] or "").split(","):
+                found += packages(inner.strip(), requirements)
+        else:
+            found.append(match[1])
+    return list(dict.fromkeys(found))
+
+
+def _uses(hardware: Hardware) -> Iterator[Finding]:
+    if "torch" in hardware.libraries:
+        yield Finding("training uses", str(choose(hardware=hardware)))
+    if not hardware.providers:
+        yield Finding(
+            "predicting uses",
+            "nothing: ONNX Runtime is not installed",
+            "warning",
+            "pip install onnxruntime",
+        )
+        return
+    best = next((name for name in _FASTEST if name in hardware.providers), "CPU")
+    version = hardware.libraries.get("onnxruntime", "")
+    name = best.removesuffix("ExecutionProvider")
+    yield Finding("predicting uses", f"ONNX Runtime {version} on {name}".replace("  ", " "))

@@ -1,0 +1,150 @@
+"""Evaluate a bundle on data whose truth is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lepta.core.events import Context
+from lepta.core.schema import Role
+from lepta.evaluation.measuring import Sample, measure, read_sample
+from lepta.evaluation.results import Evaluation
+
+if TYPE_CHECKING:
+    from lepta.bundle import Bundle
+    from lepta.data import Dataset
+    from lepta.runtime import Predictor
+
+_FEW_GROUPS = 20
+_FEW_ROWS = 10
+
+
+def evaluate(
+    model: Predictor | Bundle | Path | str,
+    data: Dataset | Path | str,
+    *,
+    level: float = 0.95,
+    seed: int | None = None,
+    split: str = "test",
+    context: Context | None = None,
+) -> Evaluation:
+    """Measure a model on every row of ``data``.
+
+    Groups and weights that the data's schema names are honoured: intervals then treat groups, not
+    rows, as independent.
+
+    Args:
+        model: a bundle, the path of one, or a predictor.
+        data: the rows, usually ``data["test"]``; a path is read with the model's target.
+        level: confidence level of the intervals.
+        seed: seed of the resampling; the context's by default.
+        split: what to call these rows in the result.
+        context: progress and threads.
+
+    Raises:
+        BundleError: the bundle is damaged.
+        SchemaError: the data lacks the target.
+        DataError: a target value is missing or is no class that the model knows.
+        InputError: an input that the model needs is missing.
+    """
+    context = context or Context()
+    predictor = _predictor(model, context)
+    task = predictor.task
+    rows = _dataset(data, task.target, context)
+    chosen = context.seed if seed is None else seed
+    y = task.encode(rows.column(task.target))
+    scores = _scores(predictor, rows, context)
+    groups, weights = _column(rows, Role.GROUP), _column(rows, Role.WEIGHT)
+    with context.stage("Measuring", 1) as stage:
+        metrics = measure(
+            task, y, scores, groups=groups, weights=weights, level=level, seed=chosen, split=split
+        )
+        stage.advance()
+    sample = read_sample(task, y, scores, groups, weights)
+    return Evaluation(
+        name=predictor.manifest.name,
+        task=task,
+        metrics=metrics,
+        y=sample.y,
+        scores=sample.scores,
+        groups=sample.groups,
+        weights=sample.weights,
+        split=split,
+        level=level,
+        seed=chosen,
+        notes=notes_on(sample, rows),
+        rows=row_names(rows),
+        manifest=predictor.manifest,
+    )
+
+
+def _predictor(model: Any, context: Context) -> Predictor:
+    from lepta.runtime import Predictor
+
+    if isinstance(model, Predictor) or hasattr(model, "scores"):
+        return model  # type: ignore[no-any-return]
+    return Predictor(model, threads=context.threads or 1)
+
+
+def _dataset(data: Any, target: str, context: Context) -> Dataset:
+    from lepta.data import Dataset
+
+    if isinstance(data, Dataset):
+        return data
+    return Dataset.read(data, target=target, context=context)
+
+
+def _scores(predictor: Predictor, rows: Dataset, context: Context) -> np.ndarray[Any, Any]:
+    columns = rows.inputs()
+    missing = [s.name for s in predictor.signature.inputs if s.name not in columns]
+    for name in missing:  # a field that this data's schema ignores may be one the model takes
+        if name in rows.schema:
+            columns[name] = rows.column(name)
+    count = len(rows)
+    out = np.empty((count, predictor.task.width), np.float32)
+    with context.stage("Predicting", count, "rows") as stage:
+        for begin in range(0, count, 256):
+            part = {name: values[begin : begin + 256] for name, values in columns.items()}
+            out[begin : begin + 256] = predictor.scores(part)
+            stage.advance(min(256, count - begin))
+    return out
+
+
+def _column(rows: Dataset, role: Role) -> list[Any] | None:
+    field = rows.schema.one(role)
+    return None if field is None else rows.column(field.name)
+
+
+def row_names(rows: Dataset) -> tuple[str, ...]:
+    """Return a name for each row: the path of its first file, else its number as read."""
+    for name in rows.media():
+        paths = [rows.location(name, row) for row in range(len(rows))]
+        if all(paths):
+            return tuple(str(path) for path in paths)
+    return tuple(f"row {number}" for number in rows.row_numbers)
+
+
+def notes_on(sample: Sample, rows: Dataset | None = None) -> tuple[str, ...]:
+    """Return what a reader should know before believing the figures."""
+    notes = []
+    if sample.groups is not None and len(np.unique(sample.groups)) < _FEW_GROUPS:
+        notes.append(
+            f"There are only {len(np.unique(sample.groups))} groups; the intervals may be too "
+            "narrow."
+        )
+    for code, label in enumerate(getattr(sample.task, "classes", ())):
+        count = int(np.count_nonzero(sample.y == code))
+        if count == 0:
+            notes.append(
+                f"No row is {label!r}; what needs it is undefined or leaves the class out."
+            )
+        elif count < _FEW_ROWS:
+            notes.append(f"Only {count} row(s) are {label!r}; figures about it mean little.")
+    if rows is not None and "train" in rows.splits and len(rows.splits["train"]):
+        notes.append(
+            "The data names rows to train on, and they were measured too. Measure the rows of one "
+            "split only if the model was trained on this data."
+        )
+    return tuple(notes[:8])
