@@ -67,13 +67,27 @@ def test_clean_data_is_not_flagged(tmp_path):
     assert "image: width" in {name.replace("file:", "image:") for name in report.looked_at}
 
 
+def test_busy_content_is_no_shortcut(tmp_path):
+    def textured(rng, label, size):
+        pixels = rng.integers(0, 255 if label else 40, (24, 24), dtype=np.uint8)
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "JPEG", quality=90)
+        return stream.getvalue()
+
+    report = audit_shortcuts(study(tmp_path, textured))
+    assert not report.flagged
+    assert "file: size in bytes" in {sign.name for sign in report.signs}
+    assert "busy pictures make large files" in report.verdict
+
+
 @pytest.mark.parametrize(
     ("plant", "named"),
     [
         (lambda rng, y, s: picture(rng, (s[0] + 6 * y, s[1])), "file: width"),
         (lambda rng, y, s: picture(rng, (24, 24), "JPEG", 85 if y else 60), "file: quality"),
+        (lambda rng, y, s: picture(rng, s) + bytes(60 * y), "file: size against a fresh copy"),
     ],
-    ids=["width", "JPEG quality"],
+    ids=["width", "JPEG quality", "padding"],
 )
 def test_a_planted_shortcut_is_flagged_and_named(tmp_path, plant, named):
     report = audit_shortcuts(study(tmp_path, plant))
@@ -299,6 +313,13 @@ def test_covid_ct_leaks_its_label_through_the_originals(samples):
     assert "may learn how the files were made instead of 'label'" in report.verdict
     assert any("named by class" in line for line in report.storage)
     assert "patient_id: missing or not" in {sign.name for sign in report.signs}
+
+
+@pytest.mark.samples
+def test_texture_of_steel_is_no_shortcut(samples):
+    report = audit_shortcuts(Dataset.read(samples / "neu_det" / "labels.csv", target="label"))
+    assert not report.flagged
+    assert any("begin with the class" in line for line in report.storage)
 
 
 @pytest.mark.samples

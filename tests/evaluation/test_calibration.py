@@ -34,7 +34,7 @@ def test_it_never_raises_the_loss_of_its_own_rows(seed, rows):
     z, y, _ = logits_and_labels(seed, rows)
     p = np.exp(3 * z) / np.exp(3 * z).sum(axis=1, keepdims=True)
     scaled = apply_temperature(p, fit_temperature(p, y))
-    assert _doubting_loss(y, scaled) <= _doubting_loss(y, p) + 1e-6
+    assert _doubting_loss(y, scaled) <= _doubting_loss(y, p) + 1e-5
 
 
 def _doubting_loss(y, p):

@@ -35,16 +35,16 @@ def digest(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return simulate_ct(tmp_path_factory.mktemp("study") / "ct", patients=80, slices=6, size=64)
+    return simulate_ct(tmp_path_factory.mktemp("study") / "ct", patients=50, slices=6, size=64)
 
 
 def test_what_is_written(study: Path) -> None:
     rows = rows_of(study)
     assert list(rows[0]) == ["file", "lesion", "patient_id"]
-    assert len(rows) == 480
+    assert len(rows) == 300
     assert {row["lesion"] for row in rows} == {"yes", "no"}
     assert 0.2 < np.mean([row["lesion"] == "yes" for row in rows]) < 0.45
-    assert len({row["patient_id"] for row in rows}) == 80
+    assert len({row["patient_id"] for row in rows}) == 50
     files = {path.relative_to(study.parent).as_posix() for path in study.parent.rglob("*.dcm")}
     assert files == {row["file"] for row in rows}
     assert (study.parent / "README.txt").read_text().startswith("SIMULATED DATA")
@@ -107,8 +107,8 @@ def test_metadata_do_not_tell_the_label(study: Path) -> None:
     varied = [key for key in facts[0] if len({fact[key] for fact in facts}) > 1]
     assert set(varied) == {"InstanceNumber", "SliceLocation", "XRayTubeCurrent", "place", "name"}
     table = np.array([[float(fact[key]) for key in varied] for fact in facts])
-    assert 0.42 < area(RandomForestClassifier(100, min_samples_leaf=5, random_state=0),
-                       table, rows) < 0.58  # fmt: skip
+    assert 0.4 < area(RandomForestClassifier(60, min_samples_leaf=5, random_state=0),
+                       table, rows) < 0.6  # fmt: skip
 
 
 def test_a_linear_model_on_pixels_is_poor(study: Path) -> None:

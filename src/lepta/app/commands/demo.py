@@ -67,7 +67,9 @@ def _data(options: Options, context: Context) -> tuple[Dataset, str]:
     from lepta.data.simulate import simulate_ct
 
     study = options.folder / "simulated-ct"
-    labels = simulate_ct(study, patients=options.patients, seed=options.seed, context=context)
+    labels = study / "labels.csv"
+    if not labels.exists():
+        labels = simulate_ct(study, patients=options.patients, seed=options.seed, context=context)
     show(f"A SIMULATED CT study, no real patient: {study}")
     return read(str(labels), options, context, target="lesion", group="patient_id"), "ct"
 

@@ -60,14 +60,21 @@ def _strongest(report: ShortcutReport) -> str:
 
 
 def _of_signs(report: ShortcutReport) -> list[str]:
-    order = FAMILIES["order"].label
+    order, busy = FAMILIES["order"].label, FAMILIES["busyness"].label
     strong = [
         sign
         for sign in report.signs
         if sign.family != order and sign.value >= (0.8 if sign.measure == "AUC" else 0.3)
     ]
+    sentences = [
+        f"{sign.name} alone gives {sign.measure} {sign.value:.2f}, but where files are written "
+        "alike that is content: busy pictures make large files."
+        for sign in strong
+        if sign.family == busy
+    ]
+    strong = [sign for sign in strong if sign.family != busy]
     if not strong:
-        return []
+        return sentences[:1]
     named = ", ".join(f"{sign.name} ({sign.value:.2f})" for sign in strong[:3])
     return [
         f"A model does not see these, but they tell that the classes were collected apart: {named}."
@@ -82,7 +89,7 @@ def text(report: ShortcutReport) -> str:
         ("together", [s for s in (report.overall, *report.parts) if s is not None]),
         ("by family", list(report.families)),
         ("one by one", list(report.sources)),
-        ("signs that classes come from different places", list(report.signs)),
+        ("signs, not seen by a model or part of the content", list(report.signs)),
     ):
         if strengths:
             lines += ["", f"  {title}", *_rows(strengths)]
