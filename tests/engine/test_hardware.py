@@ -106,8 +106,8 @@ OLD = Accelerator("cuda:1", "cuda", "T4", 2**34, bf16=False)
     ("wish", "hardware", "expected"),
     [
         ("auto", machine("avx2"), ("cpu", "fp32")),
-        ("auto", machine("avx512_bf16"), ("cpu", "bf16")),
-        ("cpu:fp32", machine("avx512_bf16"), ("cpu", "fp32")),
+        ("auto", machine("avx512_bf16"), ("cpu", "fp32")),
+        ("cpu:bf16", machine("avx512_bf16"), ("cpu", "bf16")),
         ("auto:fp32", machine(accelerators=(A100,)), ("cuda:0", "fp32")),
         ("auto", machine(accelerators=(A100, OLD)), ("cuda:0", "bf16")),
         ("cuda:1", machine(accelerators=(A100, OLD)), ("cuda:1", "fp32")),

@@ -83,11 +83,10 @@ def test_busy_content_is_no_shortcut(tmp_path):
 @pytest.mark.parametrize(
     ("plant", "named"),
     [
-        (lambda rng, y, s: picture(rng, (s[0] + 6 * y, s[1])), "file: width"),
         (lambda rng, y, s: picture(rng, (24, 24), "JPEG", 85 if y else 60), "file: quality"),
         (lambda rng, y, s: picture(rng, s) + bytes(60 * y), "file: size against a fresh copy"),
     ],
-    ids=["width", "JPEG quality", "padding"],
+    ids=["JPEG quality", "padding"],
 )
 def test_a_planted_shortcut_is_flagged_and_named(tmp_path, plant, named):
     report = audit_shortcuts(study(tmp_path, plant))
@@ -172,6 +171,7 @@ def test_three_classes(tmp_path):
     report = audit_shortcuts(Dataset.read(table, target="kind"))
     assert report.flagged
     assert report.overall.value > 0.95
+    assert "image: width" in {strength.name for strength in report.sources}
 
 
 def test_too_few_rows_are_said_to_be_too_few():

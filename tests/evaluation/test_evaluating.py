@@ -101,6 +101,12 @@ def test_a_class_that_the_model_does_not_know_is_named(bundle):
     assert caught.value.where.row == 8
 
 
+def test_an_input_that_this_schema_ignores_is_used_all_the_same(bundle):
+    data = Dataset.read(table(), target="ill")
+    ignored = Dataset.read(table(), target="ill", roles={"a": "ignore"})
+    np.testing.assert_array_equal(evaluate(bundle, data).scores, evaluate(bundle, ignored).scores)
+
+
 def test_few_rows_of_a_class_are_noted(bundle):
     columns = table(60)
     columns["ill"] = ["yes"] * 57 + ["no"] * 3

@@ -41,9 +41,9 @@ def choose(
 ) -> Device:
     """Return the device to train on.
 
-    Without a wish: the first accelerator, else the processor. Precision is bf16 where the device
-    computes in it natively (a processor with AVX512-BF16 or AMX, a GPU from Ampere on), else
-    fp32.
+    Without a wish: the first accelerator, else the processor. Precision is bf16 on a GPU that
+    computes in it natively (from Ampere on), else fp32. On processors bf16 is left to a wish:
+    with AVX512-BF16 a small CNN trained twice as fast on one make and more slowly on another.
 
     Args:
         wish: "auto", or DEVICE[:INDEX][:PRECISION], such as "cpu", "cpu:fp32", "cuda:0:bf16".
@@ -59,10 +59,8 @@ def choose(
     count = threads or hardware.cores
     found = _find(kind, index, hardware, wish)
     if found is None:
-        native = {"avx512_bf16", "amx_bf16", "bf16"} & set(hardware.instructions)
-        default: Precision = "bf16" if native else "fp32"
-        return Device(device="cpu", precision=precision or default, threads=count)
-    default = "bf16" if found.bf16 else "fp32"
+        return Device(device="cpu", precision=precision or "fp32", threads=count)
+    default: Precision = "bf16" if found.bf16 else "fp32"
     return Device(device=found.device, precision=precision or default, threads=count)
 
 

@@ -97,11 +97,11 @@ def _dataset(data: Any, target: str, context: Context) -> Dataset:
 
 
 def _scores(predictor: Predictor, rows: Dataset, context: Context) -> np.ndarray[Any, Any]:
-    columns = rows.inputs()
-    missing = [s.name for s in predictor.signature.inputs if s.name not in columns]
-    for name in missing:  # a field that this data's schema ignores may be one the model takes
-        if name in rows.schema:
-            columns[name] = rows.column(name)
+    schema = rows.schema
+    for spec in predictor.signature.inputs:  # a field ignored here may be one the model takes
+        if spec.name in schema and schema[spec.name].role != Role.INPUT:
+            schema = schema.replace(spec.name, role=Role.INPUT)
+    columns = rows.with_schema(schema).inputs()
     count = len(rows)
     out = np.empty((count, predictor.task.width), np.float32)
     with context.stage("Predicting", count, "rows") as stage:

@@ -20,7 +20,7 @@ from lepta.evaluation.metrics import METRICS
 from lepta.models.learner import LEARNERS, Fitted, Learner, final_scores
 from lepta.tuning.options import FitOptions
 
-IMAGES = ("transfer", "resnet", "cnn")
+IMAGES = ("transfer", "resnet")
 TABLES = ("linear", "trees")
 """Tried when no learner is named, the cheapest first."""
 

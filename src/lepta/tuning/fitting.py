@@ -14,6 +14,7 @@ from lepta.core.events import Context
 from lepta.core.tasks import Binary, Task
 from lepta.data import Dataset, require_trainable
 from lepta.engine import tune_process
+from lepta.evaluation import CheckReport, check
 from lepta.tuning.options import FitOptions
 
 _RESERVE = 0.1
@@ -64,12 +65,21 @@ def _fit(data: Dataset, options: FitOptions, context: Context) -> Bundle:
     data = require_trainable(data, drop_missing=options.drop_missing)
     data = prepare_splits(data, options)
     task = with_threshold(data.task, options)
+    checks = audit(data, context) if options.audit else None
     names = choose_names(options, data.schema)
     trials = try_learners(names, data["train"], data["valid"], task, options, context)
     if options.refit:
         seen = data.take(np.concatenate([data.splits["train"], data.splits["valid"]]))
         trials[0] = replace(trials[0], fitted=trials[0].fitted.refit(seen, context))
-    return pack_trial(trials, data, options, context)
+    return pack_trial(trials, data, checks, options, context)
+
+
+def audit(data: Dataset, context: Context) -> CheckReport:
+    """Check the data, and warn where metadata alone predicts the target."""
+    report = check(data, context=context)
+    if report.shortcuts is not None and report.flagged:
+        context.say(report.shortcuts.verdict, "warning")
+    return report
 
 
 def split_like(data: Dataset, bundle: Bundle) -> Dataset:

@@ -39,6 +39,9 @@ class FitOptions(Config):
         le=1,
         description="Probability from which the positive class is answered.",
     )
+    audit: bool = Option(
+        default=True, description="Check the data and audit it for shortcuts; the report tells."
+    )
     examples: int = Option(
         default=3, ge=0, le=20, description="Test rows kept in the bundle for its self-test."
     )

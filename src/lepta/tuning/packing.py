@@ -13,7 +13,7 @@ from lepta.bundle import Bundle, Lineage, Manifest
 from lepta.core.errors import ExportError
 from lepta.core.events import Context
 from lepta.data import Dataset
-from lepta.evaluation import Evaluation, evaluate, model_card
+from lepta.evaluation import CheckReport, Evaluation, evaluate, model_card
 from lepta.models.learner import final_scores, to_onnx
 from lepta.runtime import Predictor
 from lepta.runtime.predictor import write_example
@@ -26,7 +26,13 @@ the target's standard deviation."""
 _PARITY_ROWS = 64
 
 
-def pack_trial(trials: list[Trial], data: Dataset, options: FitOptions, context: Context) -> Bundle:
+def pack_trial(
+    trials: list[Trial],
+    data: Dataset,
+    checks: CheckReport | None,
+    options: FitOptions,
+    context: Context,
+) -> Bundle:
     """Return the bundle of the best trial, measured on the test rows.
 
     Raises:
@@ -43,7 +49,13 @@ def pack_trial(trials: list[Trial], data: Dataset, options: FitOptions, context:
         stage.advance()
         evaluation = evaluate(predictor, data["test"], seed=options.seed, context=context)
         stage.advance()
-        bundle = _finish(bundle, predictor, evaluation, trials, data, options)
+        bundle = _document(bundle, evaluation, checks, trials)
+        bundle = bundle.with_members(
+            {
+                "profile.json": _json(data["train"].profile()),
+                **_examples(predictor, data["test"], options.examples),
+            }
+        )
         stage.advance()
     return bundle
 
@@ -85,23 +97,19 @@ def _check_parity(predictor: Predictor, trial: Trial, valid: Dataset, context: C
         )
 
 
-def _finish(
-    bundle: Bundle,
-    predictor: Predictor,
-    evaluation: Evaluation,
-    trials: list[Trial],
-    data: Dataset,
-    options: FitOptions,
+def _document(
+    bundle: Bundle, evaluation: Evaluation, checks: CheckReport | None, trials: list[Trial]
 ) -> Bundle:
-    bundle = bundle.with_manifest(metrics=evaluation.metrics)
-    leaderboard = [trial.summary() for trial in trials]
+    """Add the metrics, and what a person should know."""
+    notes = evaluation.notes
+    if checks is not None and checks.shortcuts is not None and checks.flagged:
+        notes = (*notes, checks.shortcuts.verdict)
+    bundle = bundle.with_manifest(metrics=evaluation.metrics, notes=notes)
     return bundle.with_members(
         {
-            "report.html": evaluation.html().encode(),
-            "card.md": model_card(bundle.manifest, evaluation).encode(),
-            "profile.json": _json(data["train"].profile()),
-            "leaderboard.json": _json(leaderboard),
-            **_examples(predictor, data["test"], options.examples),
+            "report.html": evaluation.html(checks=checks).encode(),
+            "card.md": model_card(bundle.manifest, evaluation, checks).encode(),
+            "leaderboard.json": _json([trial.summary() for trial in trials]),
         }
     )
 

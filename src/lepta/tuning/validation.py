@@ -12,6 +12,7 @@ from lepta.core.schema import Role
 from lepta.data import Dataset, folds, require_trainable
 from lepta.engine import tune_process
 from lepta.evaluation import Evaluation, measure
+from lepta.evaluation.measuring import group_codes
 from lepta.tuning.fitting import with_threshold
 from lepta.tuning.options import FitOptions
 
@@ -48,7 +49,9 @@ def cross_validate(
         raw = best.fitted.raw(best.fitted.front.run(data.take(test_rows), context))
         scores[test_rows] = final_scores(raw, task, best.temperature)
     group = data.schema.one(Role.GROUP)
-    groups = None if group is None else data.column(group.name)
+    groups = None if group is None else group_codes(data.column(group.name), len(data))
     y, split = task.encode(data.column(task.target)), f"{k}-fold cross-validation"
     measured = measure(task, y, scores, groups=groups, seed=chosen.seed, split=split)
-    return Evaluation(chosen.name, task, measured, y, scores, split=split, seed=chosen.seed)
+    return Evaluation(
+        chosen.name, task, measured, y, scores, groups=groups, split=split, seed=chosen.seed
+    )

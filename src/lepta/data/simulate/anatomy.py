@@ -70,13 +70,13 @@ def draw_patient(rng: Rng, *, slices: int, lesions: bool) -> Patient:
     width, height = rng.uniform(47, 57), rng.uniform(36, 44)
     fat = rng.uniform(2.0, 6.0)
     return Patient(
-        centre=(64 + rng.normal(0, 2.5), 64 + rng.normal(0, 2.5)),
+        centre=(64 + rng.normal(0, 3.5), 64 + rng.normal(0, 3.5)),
         angle=rng.normal(0, 0.05),
         body=(width, height),
         fat=fat,
         lung=((width - fat) * rng.uniform(0.36, 0.41), (height - fat) * rng.uniform(0.62, 0.72)),
-        lung_hu=rng.uniform(-890, -690),
-        gravity=rng.uniform(0, 4),
+        lung_hu=rng.uniform(-890, -670),
+        gravity=rng.uniform(-1, 5),
         soft_hu=rng.uniform(25, 60),
         blood_hu=rng.uniform(40, 220),
         bone_hu=rng.uniform(350, 650),
@@ -91,13 +91,17 @@ def draw_patient(rng: Rng, *, slices: int, lesions: bool) -> Patient:
 
 
 def _lesion(rng: Rng, slices: int) -> Lesion:
-    radius = rng.uniform(5.2, 9.5)
+    radius = rng.uniform(5.0, 9.0)
     reach = math.sqrt(radius**2 - VISIBLE**2) / _STEP
     distance, direction = 0.72 * math.sqrt(rng.uniform()), rng.uniform(0, 2 * math.pi)
+    outward = distance * math.cos(direction)
+    if outward < -0.25:  # the heart would hide it
+        outward = -outward
+    side = int(rng.choice((-1, 1)))
     first, second = rng.uniform(0, 0.12, 2)
     return Lesion(
-        side=int(rng.choice((-1, 1))),
-        place=(distance * math.cos(direction), distance * math.sin(direction)),
+        side=side,
+        place=(side * outward, distance * math.sin(direction)),
         z=rng.uniform(-reach, slices - 1 + reach),
         radius=radius,
         hu=rng.uniform(-250, 100),
@@ -200,7 +204,7 @@ def _lung(canvas: Canvas, patient: Patient, side: int, z: int, rng: Rng) -> bool
     x = side * (a * 1.18 + 1.0)
     inside = canvas.ellipse(x, 0, a, b, angle=side * 0.08)
     before = canvas.image.copy()
-    air = np.float32(patient.lung_hu + rng.normal(0, 35)) + np.float32(patient.gravity) * canvas.y
+    air = np.float32(patient.lung_hu + rng.normal(0, 60)) + np.float32(patient.gravity) * canvas.y
     canvas.paint(inside, air)
     canvas.image += inside * _texture(rng, canvas.image.shape[0], patient.texture)
     _vessels(canvas, patient, (x, a, b), side, rng)

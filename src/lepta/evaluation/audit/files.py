@@ -21,6 +21,10 @@ _PIXELS = {"width", "height", "rows", "columns", "depth", "frames", "pages"}
 _MOMENTS = ("Date", "Time", "InstanceNumber", "AcquisitionNumber", "SeriesNumber")
 _LASTING = ("ExposureTime", "RepetitionTime", "EchoTime")
 _LABELS = {"bytes": "size in bytes", "density": "bytes per pixel"}
+_WAYS: dict[str, dict[str, dict[str, Any]]] = {
+    "JPEG": {"plain": {"quality": "keep"}, "optimised": {"quality": "keep", "optimize": True}},
+    "PNG": {"plain": {}, "fast": {"compress_level": 1}, "stored": {"compress_level": 0}},
+}
 _BUDGET = 2e8
 """Pixels that are encoded anew, at most; none in a dataset with more."""
 
@@ -29,40 +33,49 @@ def file_sources(data: Dataset, context: Context) -> Iterator[Source | None]:
     """Yield what the files in the media inputs tell besides their content.
 
     The size of a compressed file tells how it was written and how busy its content is; the latter
-    is no shortcut. PNG and JPEG files are therefore written anew with the same settings, and what
-    counts is how far their size is from what the fresh copies make one expect.
+    is no shortcut. PNG and JPEG files are therefore written anew in the usual ways: which way
+    comes nearest, and by how many bytes it misses, tells of the writing alone.
     """
     for name in data.media():
         if not _has_files(data, name):
             continue
         facts = _facts_of(data, name, context)
         yield from _sources(name, facts)
-        yield _beyond_content(name, facts)
+        yield from _writing(name, facts)
         yield number(f"{name}: when it was written", "order", [f.get("mtime") for f in facts])
 
 
-def _beyond_content(name: str, facts: list[Facts]) -> Source | None:
-    size = np.array([fact.get("bytes", np.nan) for fact in facts], np.float64)
-    fresh = np.array([fact.get("fresh", np.nan) for fact in facts], np.float64)
-    known = np.isfinite(size) & np.isfinite(fresh)
-    if known.sum() < 10:
-        return None
-    slope, offset = np.polyfit(fresh[known], size[known], 1) if np.ptp(fresh[known]) else (1.0, 0.0)
-    return number(f"{name}: size against a fresh copy", "writing", size - slope * fresh - offset)
+def _writing(name: str, facts: list[Facts]) -> Iterator[Source | None]:
+    """Yield how files were written; nothing where most are by a writer that is not known."""
+    misses = [fact.get("misses") for fact in facts]
+    hits = [miss is not None and min(map(abs, miss.values())) == 0 for miss in misses]
+    if sum(hits) < 0.3 * max(1, sum(miss is not None for miss in misses)):
+        return
+    ways = [miss and min(miss, key=lambda way: abs(miss[way])) for miss in misses]
+    yield category(f"{name}: way of writing", "writing", [way or None for way in ways])
+    beyond = [min(miss.values(), key=abs) if miss else None for miss in misses]
+    yield number(f"{name}: size against a fresh copy", "writing", beyond)
 
 
-def _fresh_size(content: bytes) -> float | None:
-    """Return the size in bytes when the pixels are written anew in the same way."""
+def _misses(content: bytes) -> dict[str, float] | None:
+    """Return by how many bytes the size differs from that of a copy, for the usual ways to write.
+
+    Differences below 32 bytes or 1 % count as none.
+    """
     from PIL import Image
 
-    stream = io.BytesIO()
+    found = {}
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
-            options: dict[str, Any] = {"quality": "keep"} if image.format == "JPEG" else {}
-            image.save(stream, image.format, **options)
+            for way, options in _WAYS[str(image.format)].items():
+                stream = io.BytesIO()
+                image.save(stream, image.format, **options)
+                step = max(32.0, 0.01 * len(content))
+                miss = len(content) - len(stream.getvalue())
+                found[way] = step * float(np.trunc(miss / step))
     except Exception:  # a damaged file is the business of data.validate
         return None
-    return float(len(stream.getvalue()))
+    return found
 
 
 def _has_files(data: Dataset, name: str) -> bool:
@@ -122,7 +135,7 @@ def _look(
     content = data.read_bytes(name, row)
     facts["bytes"] = float(len(content))
     if anew:
-        facts["fresh"] = _fresh_size(content)
+        facts["misses"] = _misses(content)
     if reader is None:
         return facts
     header = dict(reader(content))
@@ -146,7 +159,7 @@ def _shape(header: Mapping[str, Any], size: int) -> Facts:
 
 def _sources(name: str, facts: list[Facts]) -> Iterator[Source | None]:
     for key in dict.fromkeys(key for fact in facts for key in fact):
-        if key in ("mtime", "fresh"):
+        if key in ("mtime", "misses"):
             continue
         values = [fact.get(key) for fact in facts]
         short = key.split(":", 1)[-1]

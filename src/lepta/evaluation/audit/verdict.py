@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 TOO_FEW = "Too few rows or groups of a class to tell whether metadata predicts the target."
 _NOTHING_SEEN = (
-    "The rows carry no metadata beside their content; there is nothing to take a shortcut by."
+    "Besides their content the rows carry no metadata that tells them apart; there is nothing to "
+    "take a shortcut by."
 )
 _SHOWN = 6
 
