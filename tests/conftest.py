@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from lepta.engine import tune_process
+
+tune_process()  # before any test imports torch: several workers share the cores
+
 
 @pytest.fixture(scope="session")
 def samples() -> Path:

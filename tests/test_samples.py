@@ -64,6 +64,6 @@ def test_traffic_signs(samples: Path, context: Context) -> None:
         "split": ["train"] * train + ["test"] * test,
     }
     data = lepta.Dataset.read(columns, target="label", group="track", split="split")
-    settings = {"loop": {"epochs": 8}}
+    settings = {"loop": {"epochs": 12}}
     bundle = lepta.fit(data, learner="resnet", settings=settings, context=context)
     assert _metric(bundle, "accuracy") >= 0.86

@@ -106,7 +106,7 @@ def test_ctrl_c_stops_it() -> None:
     with pytest.raises(KeyboardInterrupt):
         LocalEngine().run(work, range(1000), workers=2, context=Context(report=report))
     assert len(seen) < 40
-    assert not [t for t in threading.enumerate() if t.name.startswith("lepta")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("lepta-engine")]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

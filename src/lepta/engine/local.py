@@ -71,7 +71,7 @@ class LocalEngine:
     def _executor(self, count: int) -> Executor:
         if self.processes:
             return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
-        return ThreadPoolExecutor(count, thread_name_prefix="lepta")
+        return ThreadPoolExecutor(count, thread_name_prefix="lepta-engine")
 
 
 class _Pool:
