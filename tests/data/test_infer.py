@@ -59,7 +59,7 @@ def test_kinds_and_roles_can_be_given():
     with pytest.raises(SchemaError, match="must be of kind number"):
         meaning("w", ["a"] * N, weight="w")
     with pytest.raises(SchemaError, match="must be of kind datetime or number"):
-        meaning("w", ["a", "b"] * 50, time="w")
+        meaning("w", ["a", "b"] * 50, time_field="w")
 
 
 def test_a_likely_group_is_hinted_at_unless_one_is_given():

@@ -55,7 +55,7 @@ def test_bike_and_metro_by_time(samples):
         ("bike_sharing_hourly", "cnt", "dteday"),
         ("metro_traffic_hourly", "traffic_volume", "date_time"),
     ):
-        data = Dataset.read(samples / f"smart_city/{name}.parquet", target=target, time=time)
+        data = Dataset.read(samples / f"smart_city/{name}.parquet", target=target, time_field=time)
         assert isinstance(data.task, Regression)
         split = data.split()
         times = [split[part].numpy(time) for part in ("train", "valid", "test")]

@@ -12,7 +12,8 @@ from lepta.data import Dataset, folds
 def dataset(rows=100, classes=2, seed=0, **columns):
     rng = np.random.default_rng(seed)
     table = {"x": rng.random(rows), "y": rng.integers(0, classes, rows).astype(str), **columns}
-    roles = {name: name for name in ("group", "time", "split") if name in columns}
+    options = {"group": "group", "time": "time_field", "split": "split"}
+    roles = {option: name for name, option in options.items() if name in columns}
     return Dataset.read(table, target="y", kinds={"y": "category"}, **roles)
 
 

@@ -138,3 +138,9 @@ def test_wrong_options(
 def test_a_target_of_one_class_is_refused() -> None:
     with pytest.raises(DataError, match="class"):
         lepta.fit(lepta.Dataset.read({"x": [1.0, 2.0, 3.0], "y": ["a", "a", "a"]}, target="y"))
+
+
+def test_three_rows_are_too_few() -> None:
+    columns = {"x": [1.0, 2.0, 3.0], "y": ["a", "b", "a"]}
+    with pytest.raises(DataError, match=r"at least \d are needed"):
+        lepta.fit(lepta.Dataset.read(columns, target="y"))

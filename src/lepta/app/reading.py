@@ -15,9 +15,6 @@ DATA = Option(
     description="Table (CSV, Parquet, JSON lines, Arrow) or folder of images or DICOM files.",
     json_schema_extra={"positional": True, "metavar": "DATA"},
 )
-TIME_FIELD = Option(
-    default=None, description="Field to split by time; the last part is the test split."
-)
 
 
 def read(data: str, options: Config, context: Context, **changes: Any) -> Dataset:
@@ -25,6 +22,4 @@ def read(data: str, options: Config, context: Context, **changes: Any) -> Datase
     given = {
         name: getattr(options, name) for name in ReadOptions.model_fields if hasattr(options, name)
     }
-    if hasattr(options, "time_field"):
-        given["time"] = options.time_field
     return Dataset.read(data, context=context, **(given | changes))

@@ -82,7 +82,7 @@ def _given_roles(raw: Raw, options: ReadOptions, columns: list[str]) -> dict[str
     named = {
         Role.TARGET: options.target,
         Role.GROUP: options.group,
-        Role.TIME: options.time,
+        Role.TIME: options.time_field,
         Role.WEIGHT: options.weight,
         Role.SPLIT: options.split,
     }

@@ -60,7 +60,7 @@ class Dataset:
                 pyarrow table, or a mapping of columns, where an array (rows, height, width) or
                 (rows, height, width, channels) is a column of images.
             context: progress.
-            options: see :class:`lepta.data.ReadOptions`: target, group, time, weight, split,
+            options: see :class:`lepta.data.ReadOptions`: target, group, time_field, weight, split,
                 positive, kinds, roles, format, series.
 
         Raises:

@@ -15,7 +15,9 @@ class ReadOptions(Config):
     group: str | None = Option(
         None, description="Field whose equal values (a patient, a customer) stay in one split."
     )
-    time: str | None = Option(None, description="Field to split by time; the last part is test.")
+    time_field: str | None = Option(
+        None, description="Field to split by time; the last part is the test split."
+    )
     weight: str | None = Option(None, description="Field with the weight of each row.")
     split: str | None = Option(None, description="Field that names the split of each row.")
     positive: str | None = Option(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lepta.bundle import Bundle
-from lepta.core.errors import ConfigError
+from lepta.core.errors import ConfigError, DataError
 from lepta.core.events import Context
 from lepta.core.tasks import Binary, Task
 from lepta.data import Dataset, require_trainable
@@ -17,6 +17,8 @@ from lepta.engine import tune_process
 from lepta.evaluation import CheckReport, check
 from lepta.tuning.options import FitOptions
 
+LEAST = {"train": 8, "valid": 2, "test": 2}
+"""Rows that each split needs."""
 _RESERVE = 0.1
 """Share of the time budget kept for export, evaluation and packing."""
 
@@ -90,10 +92,21 @@ def split_like(data: Dataset, bundle: Bundle) -> Dataset:
 
 
 def prepare_splits(data: Dataset, options: FitOptions) -> Dataset:
-    """Return the dataset with the splits train, valid and test."""
-    if {"train", "valid", "test"} <= set(data.splits):
-        return data
-    return data.split(valid=options.valid, test=options.test, seed=options.seed)
+    """Return the dataset with the splits train, valid and test.
+
+    Raises:
+        DataError: there are too few rows to learn from, to choose by or to measure on.
+    """
+    if not {"train", "valid", "test"} <= set(data.splits):
+        data = data.split(valid=options.valid, test=options.test, seed=options.seed)
+    for name, least in LEAST.items():
+        if len(data.splits[name]) < least:
+            raise DataError(
+                f"The split {name!r} has {len(data.splits[name])} of {len(data)} rows; "
+                f"at least {least} are needed.",
+                fix="Gather more rows, or change the shares with valid= and test=.",
+            )
+    return data
 
 
 def with_threshold(task: Task, options: FitOptions) -> Task:

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import Field as Option
 
 from lepta.app.output import show, table
-from lepta.app.reading import TIME_FIELD, read
+from lepta.app.reading import read
 from lepta.bundle import Bundle
 from lepta.core.config import Seconds
 from lepta.core.events import Context
@@ -38,7 +38,6 @@ class Options(ReadOptions):
     folder: Path = Option(default=Path("demo"), description="Folder to work in.")
     budget: Seconds = Option(default=90.0, gt=0, description="Time to train, as 60s or 10m.")
     patients: int = Option(default=80, ge=12, description="Simulated patients.")
-    time_field: str | None = TIME_FIELD
     seed: int = Option(default=0, ge=0, description="The one seed of all randomness.")
 
 

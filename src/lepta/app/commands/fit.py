@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import Field as Option
 
 from lepta.app.output import show, table
-from lepta.app.reading import DATA, TIME_FIELD, read
+from lepta.app.reading import DATA, read
 from lepta.core.events import Context
 from lepta.data.options import ReadOptions
 from lepta.tuning.options import FitOptions
@@ -31,7 +31,6 @@ class Options(FitOptions, ReadOptions):
         description="Bundle to write.",
         json_schema_extra={"short": "-o", "metavar": "NAME.lepta"},
     )
-    time_field: str | None = TIME_FIELD
     folds: int = Option(
         default=0, ge=0, description="Also cross-validate with this many folds; 0 for not."
     )
