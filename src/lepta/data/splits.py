@@ -71,13 +71,19 @@ def split(data: Dataset, *, valid: float = 0.2, test: float = 0.2, seed: int = 0
             f"Shares of {valid} (valid) and {test} (test) leave nothing to train on.",
             fix="Give shares of 0 or more that sum to less than 1.",
         )
-    given = given_splits(data)
+    given = given_splits(data) or _unfinished(data)
     if given:
         return data.with_splits(_completed(data, given, valid, test, seed))
     shares = np.array([1.0 - valid - test, valid, test])
     _require_rows(len(data), int((shares > 0).sum()))
     parts = _parts(data, shares, np.random.default_rng(seed))
     return data.with_splits(_named(parts, shares))
+
+
+def _unfinished(data: Dataset) -> dict[str, Ints]:
+    """Return splits that the caller named without naming all: rows held out must stay so."""
+    named = {name: rows for name, rows in data.splits.items() if name in NAMES}
+    return {} if {"train", "valid", "test"} <= named.keys() else named
 
 
 def _named(parts: Ints, shares: NDArray[np.float64]) -> dict[str, Ints]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from lepta.core.errors import ConfigError, LeptaError, TrainError, suggest
 from lepta.core.events import Context
@@ -72,7 +73,7 @@ def build_learner(name: str, options: FitOptions) -> Learner:
         ConfigError: the learner or one of its options is unknown.
     """
     learner: Learner = LEARNERS.get(name)(balance=options.balance)
-    configured: Learner = _override(learner, options.settings, name)
+    configured: Learner = _override(learner, _nested(options.settings), name)
     return configured
 
 
@@ -85,9 +86,34 @@ def _override(value: Any, settings: dict[str, Any], path: str) -> Any:
                 f"{path!r} has no option {key!r}.{suggest(key, known)}",
                 fix=f"Its options are: {', '.join(known)}.",
             )
-        nested = is_dataclass(known[key]) and isinstance(new, dict)
-        changes[key] = _override(known[key], new, f"{path}.{key}") if nested else new
+        if is_dataclass(known[key]) and isinstance(new, dict):
+            changes[key] = _override(known[key], new, f"{path}.{key}")
+        else:
+            changes[key] = _converted(type(value), key, new, path)
     return replace(value, **changes)
+
+
+def _converted(owner: type, key: str, value: Any, path: str) -> Any:
+    """Return ``value`` in the type of the option, whether it came as a number or as text."""
+    try:
+        return TypeAdapter(get_type_hints(owner)[key]).validate_python(value)
+    except ValidationError as error:
+        raise ConfigError(
+            f"Option {key!r} of {path!r}: {error.errors()[0]['msg']} (got {value!r})."
+        ) from error
+
+
+def _nested(settings: dict[str, Any]) -> dict[str, Any]:
+    """Turn keys such as "loop.epochs" into mappings of mappings."""
+    out: dict[str, Any] = {}
+    for key, value in settings.items():
+        first, _, rest = key.partition(".")
+        if rest:
+            inner = out.setdefault(first, {})
+            inner |= _nested({rest: value})
+        else:
+            out[first] = value
+    return out
 
 
 def try_learners(
@@ -110,7 +136,7 @@ def try_learners(
             break
         try:
             trials.append(
-                _try(name, train, valid, task, options, _share(context, len(names) - position))
+                _try(name, train, valid, task, options, share_of(context, len(names) - position))
             )
         except LeptaError as error:
             if options.learner != "auto":
@@ -140,7 +166,8 @@ def rank(trials: list[Trial], task: Task, rows: int) -> list[Trial]:
     )
 
 
-def _share(context: Context, remaining: int) -> Context:
+def share_of(context: Context, remaining: int) -> Context:
+    """Return a context that ends after one of ``remaining`` equal parts of the time left."""
     if context.deadline is None:
         return context
     return replace(context, deadline=time.monotonic() + context.seconds_left() / remaining)

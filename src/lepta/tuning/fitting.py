@@ -65,7 +65,7 @@ def _fit(data: Dataset, options: FitOptions, context: Context) -> Bundle:
     from lepta.tuning.packing import pack_trial
 
     data = require_trainable(data, drop_missing=options.drop_missing)
-    data = prepare_splits(data, options)
+    data = require_trainable(prepare_splits(data, options))
     task = with_threshold(data.task, options)
     checks = audit(data, context) if options.audit else None
     names = choose_names(options, data.schema)

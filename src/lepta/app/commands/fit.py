@@ -45,6 +45,7 @@ def run(options: Options, context: Context) -> int:
     from lepta.tuning import cross_validate, fit
 
     context = replace(context, seed=options.seed)
+    options.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     name = options.name or options.out.stem
     chosen = {key: getattr(options, key) for key in FitOptions.model_fields} | {"name": name}
     data = read(options.data, options, context)

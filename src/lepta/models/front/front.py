@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from lepta.data import Dataset
 
 PLAIN = (Kind.NUMBER, Kind.CATEGORY, Kind.DATETIME)
-TABLE = "table"
+TABLE = "\0table"
+"""Key of the prepared table; no field can be called so."""
 _SAMPLE = 32
 
 

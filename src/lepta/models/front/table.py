@@ -178,6 +178,9 @@ class TableFront:
         filled = graph.op("Where", absent, graph.const(self.time_center), times)
         centred = graph.op("Sub", filled, graph.const(self.time_center))
         trend = graph.op("Div", centred, graph.const(self.time_scale))
+        if self.style == "dense":
+            limits = graph.const(-_CLIP, "float64"), graph.const(_CLIP, "float64")
+            trend = graph.op("Clip", trend, *limits)
         parts = [trend]
         for period in (_DAY, 7 * _DAY, 365.2425 * _DAY):
             turns = graph.op("Div", filled, graph.const(period, "float64"))
