@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lepta
-from lepta.core.errors import ConfigError
+from lepta.core.errors import ConfigError, DataError
 from lepta.data import folds
 
 
@@ -47,3 +47,37 @@ def test_settings_may_be_text_and_nested_by_dots() -> None:
     lepta.fit(data, learner="mlp", settings={"loop.epochs": "2"})
     with pytest.raises(ConfigError, match="'rounds'"):
         lepta.fit(data, learner="trees", settings={"rounds": "many"})
+
+
+@pytest.mark.parametrize("learner", ["linear", "trees"])
+def test_weights_count_in_training(learner: str) -> None:
+    """Rows of weight 0 say the opposite; the model must not believe them."""
+    columns = _rows(400)
+    wrong = np.arange(400) % 2 == 0
+    flipped = np.where(np.array(columns["y"]) == "yes", "no", "yes")
+    columns["y"] = np.where(wrong, flipped, columns["y"]).tolist()
+    columns["w"] = np.where(wrong, 0.0, 1.0)
+    data = lepta.Dataset.read(columns, target="y", weight="w")
+    bundle = lepta.fit(data, learner=learner)
+    yes = lepta.predict(bundle, {"x": [-2.0, 2.0], "z": [0.0, 0.0]}).scores[:, 1]
+    assert yes[0] < 0.2
+    assert yes[1] > 0.8
+
+
+@pytest.mark.parametrize("learner", ["linear", "trees"])
+@pytest.mark.parametrize("mean", [300.0, 1e5])
+def test_numbers_far_from_zero(learner: str, mean: float) -> None:
+    columns = _rows()
+    columns["y"] = mean + columns.pop("x") * 1.0
+    columns["x"] = columns["y"] - mean
+    data = lepta.Dataset.read(columns, target="y")
+    bundle = lepta.fit(data, learner=learner, balance=True)
+    r2 = next(m.value for m in bundle.manifest.metrics if m.name == "r2")
+    assert r2 > 0.9
+
+
+def test_numbers_that_float32_cannot_tell_apart_are_refused() -> None:
+    columns = _rows()
+    columns["y"] = 1e9 + np.asarray(columns["x"])
+    with pytest.raises(DataError, match="seven digits"):
+        lepta.fit(lepta.Dataset.read(columns, target="y"))

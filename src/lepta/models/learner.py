@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from lepta.core.errors import DataError, Where
 from lepta.core.events import Context
 from lepta.core.registry import Registry
-from lepta.core.schema import Schema
+from lepta.core.schema import Role, Schema
 from lepta.core.tasks import Task
 from lepta.models.front import Front
 from lepta.models.graph import Graph
@@ -99,6 +100,31 @@ def to_onnx(fitted: Fitted, temperature: float = 1.0) -> ModelProto:
         raw = graph.op("Softmax", raw, axis=1)
     graph.output(raw, output.name, output.dtype, output.shape)
     return graph.build()
+
+
+def center_and_scale(y: NDArray[Any]) -> tuple[float, float]:
+    """Return mean and standard deviation (1 where there is none) of a target that is a number."""
+    return float(np.mean(y)), float(np.std(y)) or 1.0
+
+
+def row_weights(data: Dataset, task: Task, *, balance: bool) -> NDArray[np.float64] | None:
+    """Return the weight of each row, mean one: its weight field times its class's, or None.
+
+    Raises:
+        DataError: a weight is missing or negative, or all are zero.
+    """
+    field = data.schema.one(Role.WEIGHT)
+    weights = np.ones(len(data)) if field is None else data.numpy(field.name).astype(np.float64)
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise DataError(
+            "Weights are one number a row, finite, not negative, and not all zero.",
+            where=Where(field=field.name if field else None),
+            fix="Mend the weight column, or give it the role 'ignore'.",
+        )
+    if balance and task.is_classification:
+        y = task.encode(data.column(task.target))
+        weights = weights * class_weights(y, task.width)
+    return None if (weights == weights[0]).all() else weights / weights.mean()
 
 
 def class_weights(y: NDArray[np.int64], width: int) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from lepta.core.tasks import Task
 from lepta.models.front import Front, fit_front
 from lepta.models.front.front import PLAIN, TABLE
 from lepta.models.graph import Graph
-from lepta.models.learner import Fitted, Learner, class_weights
+from lepta.models.learner import Fitted, Learner, center_and_scale, row_weights
 
 if TYPE_CHECKING:
     from lepta.data import Dataset
@@ -40,7 +40,8 @@ class LinearFitted(Fitted):
 
     def refit(self, rows: Dataset, context: Context) -> LinearFitted:
         x, y = self.front.run(rows, context)[TABLE], self.task.encode(rows.column(self.task.target))
-        weights, bias = fit_weights(x, y, self.task, self.strength, balance=self.balance)
+        known = row_weights(rows, self.task, balance=self.balance)
+        weights, bias = fit_weights(x, y, self.task, self.strength, known)
         return replace(self, weights=weights, bias=bias)
 
     def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -69,61 +70,72 @@ class Linear(Learner):
         front = fit_front(train, style="dense", image=None, context=context)
         x, y = front.run(train, context)[TABLE], task.encode(train.column(task.target))
         xv, yv = front.run(valid, context)[TABLE], task.encode(valid.column(task.target))
-        strength = choose_strength(x, y, xv, yv, task, context, balance=self.balance)
-        weights, bias = fit_weights(x, y, task, strength, balance=self.balance)
+        known = row_weights(train, task, balance=self.balance)
+        watched = row_weights(valid, task, balance=False)
+        strength = choose_strength((x, y, known), (xv, yv, watched), task, context)
+        weights, bias = fit_weights(x, y, task, strength, known)
         return LinearFitted(front, task, weights, bias, strength, self.balance)
 
 
 def choose_strength(
-    x: NDArray[np.float32],
-    y: NDArray[Any],
-    xv: NDArray[np.float32],
-    yv: NDArray[Any],
+    train: tuple[NDArray[np.float32], NDArray[Any], NDArray[np.float64] | None],
+    valid: tuple[NDArray[np.float32], NDArray[Any], NDArray[np.float64] | None],
     task: Task,
     context: Context,
-    *,
-    balance: bool = False,
-    strengths: tuple[float, ...] = STRENGTHS,
 ) -> float:
-    """Return the inverse regularisation strength that suits the validation rows best."""
-    best = (np.inf, strengths[-1])
-    with context.stage("linear", total=len(strengths), unit="strength") as stage:
-        for strength in strengths:
+    """Return the inverse regularisation strength that suits the validation rows best.
+
+    ``train`` and ``valid`` are (x, y, row weights or None).
+    """
+    (x, y, known), (xv, yv, watched) = train, valid
+    best = (np.inf, STRENGTHS[-1])
+    with context.stage("linear", total=len(STRENGTHS), unit="strength") as stage:
+        for strength in STRENGTHS:
             if best[0] < np.inf and context.seconds_left() <= 0:
                 break
-            weights, bias = fit_weights(x, y, task, strength, balance=balance)
-            loss = linear_loss(xv @ weights + bias, yv, task)
+            weights, bias = fit_weights(x, y, task, strength, known)
+            loss = linear_loss(xv @ weights + bias, yv, task, watched)
             stage.advance(loss=loss)
             best = min(best, (loss, strength))
     return best[1]
 
 
 def fit_weights(
-    x: NDArray[np.float32], y: NDArray[Any], task: Task, strength: float, *, balance: bool = False
+    x: NDArray[np.float32],
+    y: NDArray[Any],
+    task: Task,
+    strength: float,
+    rows: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Fit weights (columns, width) and bias (width,).
 
-    Classification is multinomial logistic regression, regression is ridge regression.
+    Classification is multinomial logistic regression, regression is ridge regression on the
+    standardised target. ``rows`` are row weights.
     """
     try:
         from sklearn.linear_model import LogisticRegression, Ridge
     except ModuleNotFoundError as error:
         raise missing_extra("scikit-learn", "train", "A linear model") from error
     if not task.is_classification:
-        return _weights(Ridge(alpha=1.0 / strength).fit(x, y), task)
-    rows = class_weights(y, task.width) if balance else None
+        center, scale = center_and_scale(y)
+        ridge = Ridge(alpha=1.0 / strength).fit(x, (y - center) / scale, sample_weight=rows)
+        weights, bias = _weights(ridge, task)
+        return (weights * scale).astype(np.float32), (bias * scale + center).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=UserWarning)  # the limit of iterations is meant
         model = LogisticRegression(C=strength, max_iter=300).fit(x, y, sample_weight=rows)
     return _weights(model, task)
 
 
-def linear_loss(raw: NDArray[Any], y: NDArray[Any], task: Task) -> float:
+def linear_loss(
+    raw: NDArray[Any], y: NDArray[Any], task: Task, rows: NDArray[np.float64] | None = None
+) -> float:
     """Return the mean log loss, or the mean squared error, of raw scores (rows, width)."""
     if not task.is_classification:
-        return float(np.mean((raw[:, 0] - y) ** 2))
+        return float(np.average((raw[:, 0] - y) ** 2, weights=rows))
     logits = raw - raw.max(axis=1, keepdims=True)
-    return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]))
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
+    return float(np.average(losses, weights=rows))
 
 
 def _weights(model: Any, task: Task) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

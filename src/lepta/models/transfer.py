@@ -17,7 +17,7 @@ from lepta.core.schema import Kind, Schema
 from lepta.core.tasks import Task
 from lepta.models.front import Front, ImageOptions, fit_front
 from lepta.models.graph import Graph
-from lepta.models.learner import Fitted, Learner
+from lepta.models.learner import Fitted, Learner, row_weights
 from lepta.models.linear import fit_weights, linear_loss
 from lepta.models.pretrained import Backbone, get_backbone
 
@@ -36,19 +36,22 @@ class Choice:
     columns: NDArray[np.bool_]
     mirror: bool
     strength: float
-    balance: bool
 
     def fit(
-        self, x: NDArray[np.float32], mirrored: NDArray[np.float32], y: NDArray[Any], task: Task
+        self,
+        x: NDArray[np.float32],
+        mirrored: NDArray[np.float32],
+        y: NDArray[Any],
+        task: Task,
+        rows: NDArray[np.float64] | None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return weights (features, width) and bias (width,) over features as they are."""
         if self.mirror:
             x, y = np.vstack([x, mirrored]), np.concatenate([y, y])
+            rows = None if rows is None else np.concatenate([rows, rows])
         used = x[:, self.columns]
         center, scale = used.mean(0), used.std(0) + 1e-6
-        inner, bias = fit_weights(
-            (used - center) / scale, y, task, self.strength, balance=self.balance
-        )
+        inner, bias = fit_weights((used - center) / scale, y, task, self.strength, rows)
         weights = np.zeros((x.shape[1], inner.shape[1]), np.float32)
         weights[self.columns] = inner / scale[:, None]
         return weights, (bias - center @ weights[self.columns]).astype(np.float32)
@@ -63,11 +66,13 @@ class TransferFitted(Fitted):
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
     choice: Choice
+    balance: bool
 
     def refit(self, rows: Dataset, context: Context) -> TransferFitted:
         x, mirrored = _both_ways(self.front, rows, context)
         y = self.task.encode(rows.column(self.task.target))
-        weights, bias = self.choice.fit(x, mirrored, y, self.task)
+        known = row_weights(rows, self.task, balance=self.balance)
+        weights, bias = self.choice.fit(x, mirrored, y, self.task, known)
         return replace(self, weights=weights, bias=bias)
 
     def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -114,22 +119,24 @@ class Transfer(Learner):
         x, mirrored = _both_ways(front, train, context)
         watch = _join(front.run(valid, context), front)
         y, yv = task.encode(train.column(task.target)), task.encode(valid.column(task.target))
+        known = row_weights(train, task, balance=self.balance)
+        watched = row_weights(valid, task, balance=False)
         best: tuple[float, Choice] | None = None
         with context.stage("transfer", unit="head") as stage:
             levels = _levels(front, backbone, x.shape[1])
             for strength, level, mirror in product(STRENGTHS, levels, (False, True)):
-                choice = Choice(level, levels[level], mirror, strength, self.balance)
+                choice = Choice(level, levels[level], mirror, strength)
                 if best is not None and not self._worth(choice, best[1], context):
                     continue
-                weights, bias = choice.fit(x, mirrored, y, task)
-                loss = linear_loss(watch @ weights + bias, yv, task)
+                weights, bias = choice.fit(x, mirrored, y, task, known)
+                loss = linear_loss(watch @ weights + bias, yv, task, watched)
                 stage.advance(loss=loss)
                 if best is None or loss < best[0]:
                     best = loss, choice
         if best is None:
             raise TrainError("There was nothing to choose from.")
-        weights, bias = best[1].fit(x, mirrored, y, task)
-        return TransferFitted(front, task, weights, bias, best[1])
+        weights, bias = best[1].fit(x, mirrored, y, task, known)
+        return TransferFitted(front, task, weights, bias, best[1], self.balance)
 
     def _worth(self, choice: Choice, best: Choice, context: Context) -> bool:
         """Whether to try a choice: other strengths only for the best depth and mirroring."""

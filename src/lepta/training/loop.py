@@ -179,7 +179,7 @@ class _Run:
             with self._autocast():
                 raw = self._forward(self.valid.batch(rows)).float().cpu()
             losses.append(_row_losses(raw, self.valid.y[rows], self.network, self.task))
-        return float(torch.cat(losses).mean())
+        return float(np.average(torch.cat(losses).numpy(), weights=self.valid.weights))
 
 
 def _lay_channels_last(network: nn.Module) -> None:

@@ -18,7 +18,7 @@ from lepta.core.tasks import Task
 from lepta.models.front import Front, ImageOptions, fit_front
 from lepta.models.front.front import PLAIN
 from lepta.models.graph import Graph
-from lepta.models.learner import Fitted, Learner, class_weights
+from lepta.models.learner import Fitted, Learner, row_weights
 from lepta.models.networks import build_network, network_to_onnx
 from lepta.models.networks.network import ImageEncoder
 from lepta.training.loop import LoopOptions, Rows, predict_network, train_network
@@ -85,12 +85,16 @@ class Neural(Learner):
         torch.manual_seed(context.seed)
         network = build_network(front, shapes, task, self.image)
         y = task.encode(train.column(task.target))
-        weights = class_weights(y, task.width) if self.balance else None
+        weights = row_weights(train, task, balance=self.balance)
         order = front.names
         trained = train_network(
             network,
             Rows([arrays[name] for name in order], y, weights),
-            Rows([watch[name] for name in order], task.encode(valid.column(task.target))),
+            Rows(
+                [watch[name] for name in order],
+                task.encode(valid.column(task.target)),
+                row_weights(valid, task, balance=False),
+            ),
             task,
             self.loop,
             context,

@@ -18,7 +18,7 @@ from lepta.core.tasks import Task
 from lepta.data import Dataset
 from lepta.evaluation.calibration import fit_temperature
 from lepta.evaluation.metrics import METRICS
-from lepta.models.learner import LEARNERS, Fitted, Learner, final_scores
+from lepta.models.learner import LEARNERS, Fitted, Learner, final_scores, row_weights
 from lepta.tuning.options import FitOptions
 
 IMAGES = ("transfer", "resnet")
@@ -184,26 +184,31 @@ def _try(
     fitted = learner.fit(train, valid, task, context)
     raw = fitted.raw(fitted.front.run(valid, context))
     y = task.encode(valid.column(task.target))
+    known = row_weights(valid, task, balance=False)
     temperature = 1.0
     if options.calibrate and task.is_classification:
-        temperature = fit_temperature(raw, y)
+        temperature = fit_temperature(raw, y, weights=known)
     scores = final_scores(raw, task, temperature)
     return Trial(
         name=name,
         fitted=fitted,
         temperature=temperature,
-        score=_score(y, scores, task),
-        loss=_loss(y, scores, task),
+        score=_score(y, scores, task, known),
+        loss=_loss(y, scores, task, known),
         seconds=round(time.monotonic() - began, 2),
     )
 
 
-def _score(y: NDArray[Any], scores: NDArray[np.float32], task: Task) -> float:
-    value = METRICS.get(task.metrics[0])(y, scores)
+def _score(
+    y: NDArray[Any], scores: NDArray[np.float32], task: Task, known: NDArray[np.float64] | None
+) -> float:
+    value = METRICS.get(task.metrics[0])(y, scores, known)
     return 0.0 if value is None else float(value)
 
 
-def _loss(y: NDArray[Any], scores: NDArray[np.float32], task: Task) -> float:
+def _loss(
+    y: NDArray[Any], scores: NDArray[np.float32], task: Task, known: NDArray[np.float64] | None
+) -> float:
     name = "log_loss" if task.is_classification else "rmse"
-    value = METRICS.get(name)(y, scores)
+    value = METRICS.get(name)(y, scores, known)
     return float("inf") if value is None else float(value)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lepta.bundle import Bundle
-from lepta.core.errors import ConfigError, DataError
+from lepta.core.errors import ConfigError, DataError, Where
 from lepta.core.events import Context
 from lepta.core.tasks import Binary, Task
 from lepta.data import Dataset, require_trainable
@@ -67,6 +67,7 @@ def _fit(data: Dataset, options: FitOptions, context: Context) -> Bundle:
     data = require_trainable(data, drop_missing=options.drop_missing)
     data = require_trainable(prepare_splits(data, options))
     task = with_threshold(data.task, options)
+    _require_digits(data, task)
     checks = audit(data, context) if options.audit else None
     names = choose_names(options, data.schema)
     trials = try_learners(names, data["train"], data["valid"], task, options, context)
@@ -74,6 +75,21 @@ def _fit(data: Dataset, options: FitOptions, context: Context) -> Bundle:
         seen = data.take(np.concatenate([data.splits["train"], data.splits["valid"]]))
         trials[0] = replace(trials[0], fitted=trials[0].fitted.refit(seen, context))
     return pack_trial(trials, data, checks, options, context)
+
+
+def _require_digits(data: Dataset, task: Task) -> None:
+    """Refuse a number whose spread float32, in which graphs answer, cannot show."""
+    if task.is_classification:
+        return
+    y = task.encode(data.column(task.target))
+    step = float(np.finfo(np.float32).eps) * float(np.abs(y).max())
+    if 0.0 < float(y.std()) < 10 * step:
+        raise DataError(
+            f"The target {task.target!r} varies by {y.std():.3g} around {y.mean():.6g}: too little "
+            "for the seven digits of float32.",
+            where=Where(field=task.target),
+            fix="Subtract a constant from it, and add it to the predictions.",
+        )
 
 
 def audit(data: Dataset, context: Context) -> CheckReport:

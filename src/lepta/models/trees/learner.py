@@ -17,7 +17,7 @@ from lepta.core.tasks import Task
 from lepta.models.front import Front, fit_front
 from lepta.models.front.front import PLAIN, TABLE
 from lepta.models.graph import Graph
-from lepta.models.learner import Fitted, Learner, class_weights
+from lepta.models.learner import Fitted, Learner, center_and_scale, row_weights
 from lepta.models.trees.ensemble import Ensemble, read_ensemble
 
 if TYPE_CHECKING:
@@ -33,26 +33,34 @@ class TreesFitted(Fitted):
     booster: Any
     ensemble: Ensemble
     learner: Trees
+    center: float
+    scale: float
 
     def refit(self, rows: Dataset, context: Context) -> TreesFitted:
         x, y = self.front.run(rows, context)[TABLE], self.task.encode(rows.column(self.task.target))
         rounds = max(1, self.booster.best_iteration)
-        return self.learner.grow(self.front, self.task, (x, y), None, rounds, context)
+        known = row_weights(rows, self.task, balance=self.learner.balance)
+        return self.learner.grow(self.front, self.task, (x, y, known), None, rounds, context)
 
     def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        scores = self.booster.predict(arrays[TABLE], raw_score=True)
+        scores = self.booster.predict(arrays[TABLE], raw_score=True) * self.scale + self.center
         return _widen(np.asarray(scores, np.float32).reshape(len(arrays[TABLE]), -1), self.task)
 
     def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
         scores = self.ensemble.emit(graph, values[TABLE])
         if self.task.is_classification and self.task.width == 2:
             return graph.op("Mul", scores, graph.const([[-0.5, 0.5]], "float32"))
-        return scores
+        if self.task.is_classification:
+            return scores
+        scaled = graph.op("Mul", scores, graph.const(self.scale, "float32"))
+        return graph.op("Add", scaled, graph.const(self.center, "float32"))
 
     def workshop(self) -> dict[str, bytes]:
         return {
             "workshop/lightgbm.txt": self.booster.model_to_string().encode(),
-            "workshop/recipe.json": json.dumps({"learner": "trees"}).encode(),
+            "workshop/recipe.json": json.dumps(
+                {"learner": "trees", "center": self.center, "scale": self.scale}
+            ).encode(),
         }
 
 
@@ -88,27 +96,38 @@ class Trees(Learner):
         front = fit_front(train, style="codes", image=None, context=context)
         x, y = front.run(train, context)[TABLE], task.encode(train.column(task.target))
         xv, yv = front.run(valid, context)[TABLE], task.encode(valid.column(task.target))
-        return self.grow(front, task, (x, y), (xv, yv), self.rounds, context)
+        known = row_weights(train, task, balance=self.balance)
+        watched = row_weights(valid, task, balance=False)
+        return self.grow(front, task, (x, y, known), (xv, yv, watched), self.rounds, context)
 
     def grow(
         self, front: Front, task: Task, train: Any, valid: Any, rounds: int, context: Context
     ) -> TreesFitted:
-        """Boost on prepared ``train`` (x, y); stop early where ``valid`` (x, y) is given."""
+        """Boost on ``train`` (x, y, row weights); stop early where ``valid`` (the same) is given.
+
+        A target that is a number is standardised: float32 sums of trees then keep its digits.
+        """
         try:
             import lightgbm as lgb
         except ModuleNotFoundError as error:
             raise missing_extra("lightgbm", "train", "A tree model") from error
-        x, y = train
-        weights = class_weights(y, task.width) if self.balance else None
-        data = lgb.Dataset(x, y, weight=weights, categorical_feature=list(front.categorical))
-        watch = [] if valid is None else [lgb.Dataset(valid[0], valid[1], reference=data)]
+        x, y, weights = train
+        center, scale = (0.0, 1.0) if task.is_classification else center_and_scale(y)
+        data = lgb.Dataset(
+            x, (y - center) / scale, weight=weights, categorical_feature=list(front.categorical)
+        )
+        watch = []
+        if valid is not None:
+            xv, yv, watched = valid
+            watch = [lgb.Dataset(xv, (yv - center) / scale, weight=watched, reference=data)]
         with context.stage("trees", total=rounds, unit="round") as stage:
             callbacks = [_progress(stage, context)]
             if watch:
                 callbacks.append(lgb.early_stopping(self.patience, verbose=False))
             parameters = self._parameters(task, context, len(y))
             booster = lgb.train(parameters, data, rounds, valid_sets=watch, callbacks=callbacks)
-        return TreesFitted(front, task, booster, read_ensemble(booster.dump_model()), self)
+        ensemble = read_ensemble(booster.dump_model())
+        return TreesFitted(front, task, booster, ensemble, self, center, scale)
 
     def _parameters(self, task: Task, context: Context, count: int) -> dict[str, Any]:
         binary = task.is_classification and task.width == 2
