@@ -37,7 +37,7 @@ class InputSpec(_Part):
         unit: physical unit of the values, where known.
         classes: known values of a category, in order.
         decoder: registered name of the decoder of a media field, empty for plain values.
-        options: the decoder's options.
+        options: the decoder's options; of date-times read from text, their ``format``.
         required: whether a row without the field is refused; else it counts as missing.
     """
 

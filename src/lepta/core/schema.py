@@ -52,6 +52,7 @@ class Field(BaseModel):
         reason: why kind and role were chosen ("given", or the evidence found).
         unit: physical unit of the values ("HU", "mm", "EUR"), empty when unknown.
         classes: the known values of a category, in order; empty for other kinds.
+        format: form of date-times that were text, such as "%d/%m/%Y"; empty for ISO 8601.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,6 +63,7 @@ class Field(BaseModel):
     reason: str = "given"
     unit: str = ""
     classes: tuple[str, ...] = ()
+    format: str = ""
 
 
 class Schema(BaseModel):

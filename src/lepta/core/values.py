@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -12,19 +13,43 @@ import numpy as np
 def label_of(value: Any) -> str | None:
     """Return a category as text, or None when it is missing.
 
-    Whole floats read as integers (1.0 and 1 are both "1"), booleans as "true" and "false".
+    A value has one label whatever typed it: 1, 1.0, "1" and "1.0" are "1"; True and "TRUE" are
+    "true". Text with leading zeros is a code and stays. So "1.10" and "1.1" are one category.
     """
     if isinstance(value, str):
-        return value.strip() or None
-    if value is None:
+        return _label_of_text(value.strip())
+    if value is None or is_missing(value):
         return None
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
     if isinstance(value, float | np.floating):
-        if math.isnan(value):
-            return None
-        return str(int(value)) if float(value).is_integer() else repr(float(value))
+        return _label_of_float(float(value))
     return str(value).strip() or None
+
+
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
+_DECIMAL = re.compile(r"[+-]?((0|[1-9]\d*)\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def _label_of_text(text: str) -> str | None:
+    if text[:1] in "+-.0123456789":
+        if _WHOLE.fullmatch(text):
+            return str(int(text)) if text else None
+        if _DECIMAL.fullmatch(text):
+            return _label_of_float(float(text))
+    lowered = text.lower()
+    return lowered if lowered in ("true", "false") else text or None
+
+
+def _label_of_float(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is a not-a-number, pandas.NA or a not-a-time."""
+    if isinstance(value, float | np.floating):
+        return math.isnan(value)
+    return type(value).__name__ in ("NAType", "NaTType")
 
 
 def number_of(value: Any) -> float:
@@ -33,7 +58,7 @@ def number_of(value: Any) -> float:
     Raises:
         ValueError: the value is no number.
     """
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None or is_missing(value) or (isinstance(value, str) and not value.strip()):
         return math.nan
     if isinstance(value, datetime | date):
         raise ValueError(f"{value!r} is not a number")
@@ -57,7 +82,12 @@ def seconds_of(value: Any) -> float:
         return _seconds_of_datetime(value)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
-    return math.nan if value is None else float(value)
+    if value is None or is_missing(value):
+        return math.nan
+    try:
+        return float(value)
+    except TypeError as error:
+        raise ValueError(f"{value!r} is not a point in time") from error
 
 
 def _seconds_of_datetime(value: datetime | np.datetime64) -> float:

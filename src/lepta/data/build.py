@@ -43,6 +43,8 @@ def build(raw: Raw, options: ReadOptions) -> Built:
             table[name],
             is_text=raw.is_text,
             is_target=roles.get(name) == Role.TARGET,
+            is_label=options.kinds.get(name) in (Kind.CATEGORY, Kind.TEXT, Kind.ID),
+            form=options.formats.get(name, ""),
         )
         for name in table.column_names
     }
@@ -122,6 +124,9 @@ def _coerced(name: str, done: Cleaned, kind: Kind | None) -> Any:
         dates = compact_dates(name, column)
         return column if dates is None else dates
     is_string = pa.types.is_large_string(column.type)
+    empty = {Kind.NUMBER: pa.float64(), Kind.DATETIME: pa.timestamp("us")}
+    if is_string and kind in empty and column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column), empty[kind])])
     if kind == Kind.NUMBER and is_string:
         raise _unlike(name, column, "numbers")
     if kind == Kind.NUMBER and pa.types.is_boolean(column.type):
@@ -129,6 +134,9 @@ def _coerced(name: str, done: Cleaned, kind: Kind | None) -> Any:
     if kind == Kind.DATETIME and is_string:
         raise _unlike(name, column, "points in time")
     if kind == Kind.DATETIME and pa.types.is_integer(column.type):
+        dates = compact_dates(name, column, certain=True)
+        if dates is not None:
+            return dates
         return pa.compute.multiply(column, 1_000_000).cast(pa.timestamp("us"))
     return column
 
@@ -222,6 +230,7 @@ def _target(facts: Facts, kind: Kind | None, positive: str | None) -> Field:
 
 
 def _with_reason(field: Field, done: Cleaned) -> Field:
+    field = field.model_copy(update={"format": done.form})
     if not done.reason or field.reason == "given":
         return field
     return field.model_copy(update={"reason": f"{field.reason}; {done.reason}"})

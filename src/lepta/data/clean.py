@@ -7,8 +7,10 @@ large_binary, fixed-shape tensors.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from lepta.data.issues import Issue, listed, some
@@ -33,9 +35,18 @@ class Cleaned:
     column: Any
     issues: tuple[Issue, ...] = ()
     reason: str = ""
+    form: str = ""
 
 
-def clean_column(name: str, column: Any, *, is_text: bool, is_target: bool) -> Cleaned:
+def clean_column(
+    name: str,
+    column: Any,
+    *,
+    is_text: bool,
+    is_target: bool,
+    is_label: bool = False,
+    form: str = "",
+) -> Cleaned:
     """Return a column in its canonical type.
 
     Args:
@@ -43,6 +54,8 @@ def clean_column(name: str, column: Any, *, is_text: bool, is_target: bool) -> C
         column: a pyarrow.ChunkedArray.
         is_text: whether its source has no types, so that text may stand for anything.
         is_target: whether it is to be predicted, so that less counts as missing.
+        is_label: whether it is known to hold labels, so that text stays text.
+        form: form of its dates, where it is known.
     """
     import pyarrow as pa
 
@@ -54,7 +67,9 @@ def clean_column(name: str, column: Any, *, is_text: bool, is_target: bool) -> C
     if isinstance(kind, pa.FixedShapeTensorType):
         return Cleaned(column)
     if _is_string(kind):
-        return _clean_text(name, column.cast(pa.large_string()), is_text, is_target)
+        text = column.cast(pa.large_string())
+        parsers = () if is_label else (_numbers, partial(_times, form=form))
+        return _clean_text(name, text, is_text, is_target, parsers)
     if _is_binary(kind):
         return Cleaned(column.cast(pa.large_binary()))
     return Cleaned(_typed(column, kind))
@@ -104,13 +119,19 @@ def _without_nan(column: Any) -> Any:
     return pc.if_else(gaps, pa.scalar(None, column.type), column)
 
 
-def _clean_text(name: str, column: Any, is_text: bool, is_target: bool) -> Cleaned:
+def _clean_text(
+    name: str,
+    column: Any,
+    is_text: bool,
+    is_target: bool,
+    parsers: tuple[Callable[[str, Any], Cleaned | None], ...],
+) -> Cleaned:
     import pyarrow.compute as pc
 
     stripped = pc.utf8_trim_whitespace(column)
     gaps = _matches(stripped, MISSING)
     without = pc.if_else(gaps, None, stripped)
-    for parse in (_numbers, _times):
+    for parse in parsers:
         parsed = parse(name, without)
         if parsed is not None:
             told = (*_told(name, stripped, gaps), *parsed.issues)
@@ -213,13 +234,15 @@ _FORMS = (
 )
 
 
-def _times(name: str, column: Any) -> Cleaned | None:
+def _times(name: str, column: Any, form: str = "") -> Cleaned | None:
     if _all_match(column, _ISO):
         return _parse_times(column, None)
-    for pattern, form in _FORMS:
+    if form:
+        return _parse_times(column, form)
+    for pattern, known in _FORMS:
         if _all_match(column, pattern):
-            parsed = _parse_times(column, form)
-            if parsed is not None and form == "%d/%m/%Y" and _all_match(column, _FORMS[3][0]):
+            parsed = _parse_times(column, known)
+            if parsed is not None and known == "%d/%m/%Y" and _all_match(column, _FORMS[3][0]):
                 return replace(parsed, issues=_ambiguous(name))
             return parsed
     return None
@@ -246,24 +269,27 @@ def _parse_times(column: Any, form: str | None) -> Cleaned | None:
     except ValueError:
         return None
     moments = pa.array(values, pa.timestamp("us")).take(codes.indices)
-    return Cleaned(pa.chunked_array([moments]), reason="dates as text")
+    return Cleaned(pa.chunked_array([moments]), reason="dates as text", form=form or "")
 
 
 def _moment(text: str, form: str | None) -> datetime:
     if form is None:
         value = datetime.fromisoformat(text.replace(",", ".").replace(" Z", "Z"))
     else:
-        clock = ("", " %H:%M", " %H:%M:%S")[text.count(":")]
+        clock = "" if "%H" in form else ("", " %H:%M", " %H:%M:%S")[min(text.count(":"), 2)]
         value = datetime.strptime(text, form + clock)
     return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
 
 
-def compact_dates(name: str, column: Any) -> Any | None:
-    """Return whole numbers such as 20260131 under a name that tells a date as points in time."""
+def compact_dates(name: str, column: Any, *, certain: bool = False) -> Any | None:
+    """Return whole numbers such as 20260131 as points in time.
+
+    Unless they are ``certain`` to be dates, their name must tell so.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not names_time(name) or not pa.types.is_int64(column.type):
+    if not (certain or names_time(name)) or not pa.types.is_int64(column.type):
         return None
     text = column.cast(pa.large_string())
     if not _all_match(text, r"^(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])$"):

@@ -29,6 +29,10 @@ class ReadOptions(Config):
     roles: dict[str, Role] = Option(
         default_factory=dict, description="Roles of fields, instead of the inferred ones."
     )
+    formats: dict[str, str] = Option(
+        default_factory=dict,
+        description="Form of dates that are text, by field, such as %m/%d/%Y; else inferred.",
+    )
     format: str | None = Option(
         None, description="Name of the source that reads the data; chosen by the data if absent."
     )

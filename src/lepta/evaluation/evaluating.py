@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lepta.core.events import Context
-from lepta.core.schema import Role
+from lepta.core.schema import Kind, Role
 from lepta.evaluation.measuring import Sample, measure, read_sample
 from lepta.evaluation.results import Evaluation
 
 if TYPE_CHECKING:
-    from lepta.bundle import Bundle
+    from lepta.bundle import Bundle, Signature
     from lepta.data import Dataset
     from lepta.runtime import Predictor
 
@@ -52,7 +52,7 @@ def evaluate(
     context = context or Context()
     predictor = _predictor(model, context)
     task = predictor.task
-    rows = _dataset(data, task.target, context)
+    rows = _dataset(data, predictor, context)
     chosen = context.seed if seed is None else seed
     y = task.encode(rows.column(task.target))
     scores = _scores(predictor, rows, context)
@@ -88,12 +88,30 @@ def _predictor(model: Any, context: Context) -> Predictor:
     return Predictor(model, threads=context.threads or 1)
 
 
-def _dataset(data: Any, target: str, context: Context) -> Dataset:
+def _dataset(data: Any, predictor: Predictor, context: Context) -> Dataset:
     from lepta.data import Dataset
 
     if isinstance(data, Dataset):
         return data
-    return Dataset.read(data, target=target, context=context)
+    target = predictor.task.target
+    return Dataset.read(data, target=target, context=context, **reading_of(predictor.signature))
+
+
+def reading_of(signature: Signature) -> dict[str, dict[str, Any]]:
+    """Return the options of ``Dataset.read`` that read new rows as the training rows were read.
+
+    What a column holds is not guessed again: a file of other rows might be guessed otherwise.
+    """
+    inputs = signature.inputs
+    return {
+        "kinds": {spec.name: spec.kind for spec in inputs},
+        "roles": dict.fromkeys((spec.name for spec in inputs), Role.INPUT),
+        "formats": {
+            spec.name: spec.options["format"]
+            for spec in inputs
+            if spec.kind == Kind.DATETIME and "format" in spec.options
+        },
+    }
 
 
 def _scores(predictor: Predictor, rows: Dataset, context: Context) -> np.ndarray[Any, Any]:

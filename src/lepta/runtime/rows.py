@@ -70,11 +70,18 @@ def _plain(column: Any) -> Sequence[Any]:
 
 
 def _from_mapping(rows: Mapping[Any, Any], signature: Signature) -> Mapping[str, Sequence[Any]]:
+    rows = {key: _column(value) for key, value in rows.items()}
     specs = {spec.name: spec for spec in signature.inputs}
     known = [(specs[key], value) for key, value in rows.items() if key in specs]
     if known and any(_is_one(spec, value) for spec, value in known):
         return {str(key): [value] for key, value in rows.items()}
     return {str(key): value for key, value in rows.items()}
+
+
+def _column(value: Any) -> Any:
+    """Return a column of a table library as a list; anything else as it is."""
+    named = type(value).__module__.split(".")[0] in ("pandas", "polars", "pyarrow")
+    return _plain(value) if named and hasattr(value, "__len__") else value
 
 
 def _is_one(spec: InputSpec, value: Any) -> bool:
@@ -88,6 +95,8 @@ def _is_one(spec: InputSpec, value: Any) -> bool:
 
 
 def _single_field(rows: Any, signature: Signature) -> Mapping[str, Sequence[Any]]:
+    if isinstance(rows, list | tuple) and not rows:
+        return {spec.name: [] for spec in signature.inputs}
     required = [spec for spec in signature.inputs if spec.required]
     if len(required) != 1:
         raise InputError(

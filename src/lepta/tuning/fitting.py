@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lepta.bundle import Bundle
-from lepta.core.errors import ConfigError, DataError, Where
+from lepta.core.errors import ConfigError, DataError, ExportError, Where
 from lepta.core.events import Context
 from lepta.core.tasks import Binary, Task
 from lepta.data import Dataset, require_trainable
 from lepta.engine import tune_process
 from lepta.evaluation import CheckReport, check
 from lepta.tuning.options import FitOptions
+
+if TYPE_CHECKING:
+    from lepta.tuning.candidates import Trial
 
 LEAST = {"train": 8, "valid": 2, "test": 2}
 """Rows that each split needs."""
@@ -71,10 +74,26 @@ def _fit(data: Dataset, options: FitOptions, context: Context) -> Bundle:
     checks = audit(data, context) if options.audit else None
     names = choose_names(options, data.schema)
     trials = try_learners(names, data["train"], data["valid"], task, options, context)
-    if options.refit:
-        seen = data.take(np.concatenate([data.splits["train"], data.splits["valid"]]))
-        trials[0] = replace(trials[0], fitted=trials[0].fitted.refit(seen, context))
-    return pack_trial(trials, data, checks, options, context)
+    while True:
+        try:
+            return pack_trial(
+                _refitted(trials, data, options, context), data, checks, options, context
+            )
+        except ExportError as error:
+            if len(trials) == 1:
+                raise
+            context.say(f"{trials[0].name} was left out: {error.what}", "warning")
+            trials = trials[1:]
+
+
+def _refitted(
+    trials: list[Trial], data: Dataset, options: FitOptions, context: Context
+) -> list[Trial]:
+    """Return the trials, the best one fitted once more on train and valid rows together."""
+    if not options.refit:
+        return trials
+    seen = data.take(np.concatenate([data.splits["train"], data.splits["valid"]]))
+    return [replace(trials[0], fitted=trials[0].fitted.refit(seen, context)), *trials[1:]]
 
 
 def _require_digits(data: Dataset, task: Task) -> None:

@@ -19,11 +19,11 @@ from pydantic import Field as Option
 
 from lepta.app.output import show
 from lepta.app.reading import DATA
-from lepta.bundle.manifest import InputSpec
+from lepta.bundle.manifest import InputSpec, Signature
 from lepta.core.errors import ConfigError, missing_extra
 from lepta.core.events import Context
 from lepta.core.files import atomic_write, write_text
-from lepta.core.schema import MEDIA, Role
+from lepta.core.schema import MEDIA
 from lepta.data.options import ReadOptions
 
 
@@ -55,7 +55,7 @@ def run(options: Options, context: Context) -> int:
     predictor = Predictor(options.bundle, threads=options.threads)
     rows: Any = options.data
     if not _is_one_file(options.data, predictor.signature.inputs):
-        rows = _read_inputs(options, predictor.signature.inputs, context)
+        rows = _read_inputs(options, predictor.signature, context)
     columns = predictor.predict(rows).columns()
     if options.out is None:
         show(_to_csv(columns).rstrip())
@@ -68,12 +68,11 @@ def run(options: Options, context: Context) -> int:
     return 0
 
 
-def _read_inputs(options: Options, inputs: tuple[InputSpec, ...], context: Context) -> Any:
+def _read_inputs(options: Options, signature: Signature, context: Context) -> Any:
     from lepta.app.reading import read
+    from lepta.evaluation.evaluating import reading_of
 
-    kinds = {spec.name: spec.kind for spec in inputs}
-    roles = dict.fromkeys(kinds, Role.INPUT)
-    return read(options.data, options, context, kinds=kinds, roles=roles).inputs()
+    return read(options.data, options, context, **reading_of(signature)).inputs()
 
 
 def _is_one_file(data: str, inputs: tuple[InputSpec, ...]) -> bool:

@@ -39,7 +39,7 @@ class Classification(Task):
         return len(self.classes)
 
     def encode(self, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
-        codes = {label: code for code, label in enumerate(self.classes)}
+        codes = {label_of(label): code for code, label in enumerate(self.classes)}
         encoded = np.empty(len(values), np.int64)
         for row, value in enumerate(values):
             label = label_of(value)

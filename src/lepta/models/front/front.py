@@ -16,7 +16,7 @@ from lepta.core.events import Context
 from lepta.core.files import sha256
 from lepta.core.schema import Kind
 from lepta.core.tasks import Task
-from lepta.models.front.image import ImageFront, ImageOptions
+from lepta.models.front.image import ImageFront, ImageOptions, array_type
 from lepta.models.front.table import TableFront, TableStyle
 from lepta.models.graph import Graph
 from lepta.runtime.pack import fit_media, to_array
@@ -171,6 +171,6 @@ def _fit_images(data: Dataset, options: ImageOptions) -> list[ImageFront]:
 
 def _decoder_like(sample: list[NDArray[Any]]) -> tuple[str, dict[str, Any]]:
     """Return the decoder of files such as the arrays that were given instead of files."""
-    dtype = np.result_type(*[image.dtype for image in sample])
+    dtype = array_type(sample)
     bits = {"uint8": 8, "uint16": 16}.get(str(dtype), 32)
     return "image", {"channels": sample[0].shape[2], "bits": bits}

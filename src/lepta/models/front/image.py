@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepta.bundle.manifest import InputSpec, TensorSpec
+from lepta.core.errors import DataError, Where
 from lepta.core.schema import Field
 from lepta.models.graph import Graph
 from lepta.models.pretrained import Backbone
@@ -64,7 +65,7 @@ class ImageFront:
         options: ImageOptions,
     ) -> ImageFront:
         """Choose size and intensity windows from a sample of decoded images (H, W, C)."""
-        dtype = np.result_type(*[image.dtype for image in sample])
+        dtype = array_type(sample)
         side = int(np.median([max(image.shape[:2]) for image in sample]))
         size = options.size or int(np.clip(-(-side // 8) * 8, 16, MAX_SIZE))
         if options.backbone is not None:
@@ -74,7 +75,7 @@ class ImageFront:
             source=source,
             tensor=tensor,
             dtype=str(dtype),
-            channels=max(image.shape[2] for image in sample),
+            channels=_channels(source, sample),
             size=size,
             windows=tuple(windows),
             decoder=decoder[0],
@@ -148,6 +149,23 @@ class ImageFront:
         name = self.backbone.model.graph.input[0].name
         (features,) = graph.embed(self.backbone.model, {name: rgb})
         return features
+
+
+def array_type(sample: Sequence[NDArray[Any]]) -> np.dtype[Any]:
+    """Return the type that graphs take images in: uint8, uint16, or float32 for all others."""
+    dtype = np.result_type(*[image.dtype for image in sample])
+    return dtype if str(dtype) in ("uint8", "uint16") else np.dtype("float32")
+
+
+def _channels(source: Field, sample: Sequence[NDArray[Any]]) -> int:
+    channels = max(int(image.shape[2]) for image in sample)
+    if channels not in (1, 3):
+        raise DataError(
+            f"The images of {source.name!r} have {channels} channels; 1 or 3 are known.",
+            where=Where(field=source.name),
+            fix="Drop the alpha channel, or choose the bands to use.",
+        )
+    return channels
 
 
 def _window(graph: Graph, values: str, low: float, high: float) -> str:

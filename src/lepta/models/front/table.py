@@ -88,6 +88,7 @@ class TableFront:
                 shape=(-1,),
                 unit=field.unit,
                 classes=field.classes,
+                options={"format": field.format} if field.format else {},
             )
             for fields, dtype in dtypes
             for field in fields
@@ -146,7 +147,7 @@ class TableFront:
     def _numbers(self, graph: Graph, numbers: str) -> list[str]:
         absent = graph.op("Or", graph.op("IsNaN", numbers), graph.op("IsInf", numbers))
         if self.style == "codes":
-            return [graph.op("Where", absent, graph.const(np.nan, "float32"), numbers)]
+            return [graph.op("Where", absent, graph.const(self._unknown()), numbers)]
         filled = graph.op("Where", absent, graph.const(self.center), numbers)
         centred = graph.op("Sub", filled, graph.const(self.center))
         scaled = graph.op("Div", centred, graph.const(self.scale))
@@ -156,6 +157,12 @@ class TableFront:
             chosen = graph.op("Gather", absent, graph.const(list(self.flagged), "int64"), axis=1)
             parts.append(graph.op("Cast", chosen, to=1))
         return parts
+
+    def _unknown(self) -> NDArray[np.float32]:
+        """What trees read where a number is missing: NaN, or the mean if training had no gap."""
+        unknown = self.center.copy()
+        unknown[list(self.flagged)] = np.nan
+        return unknown
 
     def _category(self, graph: Graph, strings: str, position: int, words: tuple[str, ...]) -> str:
         column = graph.op("Gather", strings, graph.const([position], "int64"), axis=1)
