@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 DATA   ?=
+TARGET ?=
+GROUP  ?=
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
@@ -11,7 +13,7 @@ help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.all  ## From simulated CT scans (or DATA=labels.csv) to live predictions
-	$(BIN)/lepta demo $(DATA)
+	$(BIN)/lepta demo $(DATA) $(if $(TARGET),--target $(TARGET)) $(if $(GROUP),--group $(GROUP))
 
 test: $(VENV)/.dev lint  ## Set up .venv and pass every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -106,3 +106,11 @@ def describes_file(name: str, others: set[str]) -> bool:
     if pairs.get(name.casefold(), "") in others:
         return True
     return bool(found & _PIXELS) and bool(found & _SIZES)
+
+
+_TARGETS = {"label", "labels", "target", "class", "outcome", "diagnosis", "y"}
+
+
+def names_target(name: str) -> bool:
+    """Whether a column's name says that it is what to predict."""
+    return bool(_TARGETS & set(words(name)))

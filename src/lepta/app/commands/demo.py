@@ -21,9 +21,11 @@ from lepta.app.output import show, table
 from lepta.app.reading import read
 from lepta.bundle import Bundle
 from lepta.core.config import Seconds
+from lepta.core.errors import ConfigError, Where
 from lepta.core.events import Context
 from lepta.core.schema import MEDIA
 from lepta.data import Dataset
+from lepta.data.names import names_target
 from lepta.data.options import ReadOptions
 
 
@@ -62,7 +64,7 @@ def _head(text: str) -> None:
 
 def _data(options: Options, context: Context) -> tuple[Dataset, str]:
     if options.data is not None:
-        return read(options.data, options, context), Path(options.data).resolve().parent.name
+        return _own_data(options.data, options, context), Path(options.data).resolve().parent.name
     from lepta.data.simulate import simulate_ct
 
     study = options.folder / "simulated-ct"
@@ -71,6 +73,24 @@ def _data(options: Options, context: Context) -> tuple[Dataset, str]:
         labels = simulate_ct(study, patients=options.patients, seed=options.seed, context=context)
     show(f"A SIMULATED CT study, no real patient: {study}")
     return read(str(labels), options, context, target="lesion", group="patient_id"), "ct"
+
+
+def _own_data(source: str, options: Options, context: Context) -> Dataset:
+    """Read the user's data; where no target is given, take the one whose name says so."""
+    data = read(source, options, context)
+    if data.target is not None:
+        return data
+    names = [field.name for field in data.schema if field.kind not in MEDIA]
+    found = [name for name in names if names_target(name)]
+    if len(found) != 1:
+        raise ConfigError(
+            "Which field is to be predicted is not clear from the names"
+            + (f": {', '.join(found)} are all likely." if found else "."),
+            where=Where(file=source),
+            fix=f"Name one with --target (with make: TARGET=...): {', '.join(names)}.",
+        )
+    show(f"No target was named; {found[0]!r} is taken (--target names another).")
+    return read(source, options, context, target=found[0])
 
 
 def _check(data: Dataset, context: Context) -> None:
