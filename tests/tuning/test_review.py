@@ -161,3 +161,12 @@ def test_four_channels_are_refused_before_training() -> None:
     data = lepta.Dataset.read({"image": images, "y": ["a", "b"] * 15}, target="y")
     with pytest.raises(DataError, match="4 channels"):
         lepta.fit(data, learner="resnet")
+
+
+def test_unicode_column_names_all_the_way(tmp_path: Path) -> None:
+    columns = _rows()
+    renamed = {"größe (cm)": columns["x"], "年齢": columns["z"], "État": columns["y"]}
+    pd.DataFrame(renamed).to_csv(tmp_path / "ü.csv", index=False)
+    bundle = lepta.fit(tmp_path / "ü.csv", target="État", learner="trees")
+    loaded = lepta.Bundle.load(bundle.save(tmp_path / "modèle.lepta"))
+    assert lepta.predict(loaded, {"größe (cm)": 2.0, "年齢": 0.0}).prediction.tolist() == ["yes"]
