@@ -6,8 +6,9 @@ from pydantic import ValidationError
 
 from lepta.core.errors import ConfigError, DataError, SchemaError
 from lepta.core.tasks import TASKS, Binary, Multiclass, Regression, task_from_json
+from lepta.core.values import label_of
 
-LABELS = st.lists(st.text(min_size=1, max_size=6).map(str.strip).filter(bool), unique=True)
+LABELS = st.lists(st.text(min_size=1, max_size=6).map(str.strip).filter(bool), unique_by=label_of)
 BINARY = Binary(target="ill", classes=("Negative", "Positive"), threshold=0.3)
 TASKS_OF_EACH_KIND = [
     BINARY,
@@ -105,3 +106,16 @@ def test_classes_are_distinct_and_enough():
 def test_what_is_no_task_is_refused(document, message):
     with pytest.raises(ConfigError, match=message):
         task_from_json(document)
+
+
+@pytest.mark.parametrize("classes", [("1", "1.0", "2"), ("True", "true", "no"), ("a", "a", "b")])
+def test_two_ways_to_write_one_class_are_refused(classes):
+    with pytest.raises(SchemaError, match="not distinct"):
+        Multiclass(target="t", classes=classes)
+
+
+@given(st.lists(st.from_regex(r"0\d{1,6}", fullmatch=True), min_size=2, unique=True))
+def test_codes_with_leading_zeros_stay_apart(codes):
+    assert [label_of(code) for code in codes] == codes
+    task = Multiclass(target="t", classes=tuple(codes))
+    assert task.encode(codes).tolist() == list(range(len(codes)))

@@ -27,8 +27,8 @@ def label_of(value: Any) -> str | None:
     return str(value).strip() or None
 
 
-_WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
-_DECIMAL = re.compile(r"[+-]?((0|[1-9]\d*)\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def _label_of_text(text: str) -> str | None:

@@ -28,9 +28,11 @@ class Classification(Task):
 
     @model_validator(mode="after")
     def _distinct(self) -> Classification:
-        if len(set(self.classes)) != len(self.classes):
+        if len({label_of(label) for label in self.classes}) != len(self.classes):
             raise SchemaError(
-                f"The classes of {self.target!r} are not distinct.", where=Where(field=self.target)
+                f"The classes of {self.target!r} are not distinct: {', '.join(self.classes)}.",
+                where=Where(field=self.target),
+                fix='"1" and "1.0" are one class, and so are "True" and "true".',
             )
         return self
 
