@@ -1,7 +1,8 @@
 """Write a bundle in the form that a device needs."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lepta.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lepta.edge.exporters import EXPORTERS, export
@@ -11,7 +12,4 @@ _HOMES = {"EXPORTERS": "lepta.edge.exporters", "export": "lepta.edge.exporters"}
 __all__ = ["EXPORTERS", "export"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,7 +1,8 @@
 """Where work runs: what the machine has, which device to use, and spreading work over it."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lepta.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lepta.engine.allocator import tune_allocator, tune_process
@@ -44,7 +45,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lepta.engine' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

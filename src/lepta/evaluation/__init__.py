@@ -4,8 +4,9 @@ Metrics with intervals, calibration, the report and the model card of a bundle, 
 of a dataset (shortcuts, leakage).
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lepta.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lepta.evaluation.audit import ShortcutReport, audit_leakage, audit_shortcuts
@@ -50,10 +51,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

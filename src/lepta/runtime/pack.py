@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lepta.bundle.manifest import InputSpec, Signature
-from lepta.core.errors import InputError, Where
+from lepta.core.errors import DataError, InputError, Where
 from lepta.core.schema import MEDIA, Kind
 from lepta.core.values import label_of, number_of, seconds_of
 
@@ -48,6 +49,37 @@ def missing_column(spec: InputSpec, count: int) -> Array:
     if spec.dtype == "string":
         return np.full(count, "", dtype=object)
     return np.full(count, np.nan, spec.dtype)
+
+
+def load_media(spec: InputSpec, value: Any, row: int) -> tuple[bytes | Array, Where]:
+    """Return a media value as the bytes of a file or as an array, and its place for messages.
+
+    Args:
+        spec: the field.
+        value: a path, bytes, an array, or a function that gives one of them.
+        row: its row, counted from 0.
+
+    Raises:
+        DataError: the file cannot be read.
+        InputError: the value is something else.
+    """
+    loaded = value() if callable(value) else value
+    where = Where(row=row + 1, field=spec.name)
+    if isinstance(loaded, str | Path):
+        where = Where(file=str(loaded), row=row + 1, field=spec.name)
+        try:
+            return Path(loaded).read_bytes(), where
+        except OSError as error:
+            raise DataError(
+                f"The file cannot be read: {error.strerror or error}.",
+                where=where,
+                fix="Paths are taken from the folder you are in; check the path.",
+            ) from error
+    if isinstance(loaded, bytes | bytearray | memoryview):
+        return bytes(loaded), where
+    if isinstance(loaded, np.ndarray):
+        return loaded, where
+    raise InputError(f"{type(loaded).__name__} is not a path, bytes or an array.", where=where)
 
 
 def fit_media(spec: InputSpec, value: Array, where: Where) -> Array:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from lepta.bundle import Bundle
 from lepta.bundle.manifest import InputSpec, Manifest, Signature
-from lepta.core.errors import BundleError, DataError, InputError, LeptaError, Where
+from lepta.core.errors import BundleError, InputError, LeptaError, Where
 from lepta.core.schema import MEDIA
 from lepta.core.tasks import Task
 from lepta.runtime.decoders import DECODERS
-from lepta.runtime.pack import fit_media, missing_column, pack, to_array
+from lepta.runtime.pack import fit_media, load_media, missing_column, pack, to_array
 from lepta.runtime.predictions import Predictions
 from lepta.runtime.rows import Columns, to_columns
 from lepta.runtime.session import open_session
@@ -162,24 +162,9 @@ class Predictor:
 
     def _decode(self, name: str, value: Any, row: int) -> Array:
         spec = self._media[name]
-        where = Where(row=row + 1, field=name)
-        loaded = value() if callable(value) else value
-        if isinstance(loaded, str | Path):
-            where = Where(file=str(loaded), row=row + 1, field=name)
-            try:
-                loaded = Path(loaded).read_bytes()
-            except OSError as error:
-                raise DataError(
-                    f"The file cannot be read: {error.strerror or error}.",
-                    where=where,
-                    fix="Paths are taken from the folder you are in; check the path.",
-                ) from error
-        if isinstance(loaded, bytes | bytearray | memoryview):
-            loaded = self._decode_bytes(spec, bytes(loaded), where)
-        if not isinstance(loaded, np.ndarray):
-            raise InputError(
-                f"{type(loaded).__name__} is not a path, bytes or an array.", where=where
-            )
+        loaded, where = load_media(spec, value, row)
+        if isinstance(loaded, bytes):
+            loaded = self._decode_bytes(spec, loaded, where)
         return fit_media(spec, loaded, where)
 
     def _decode_bytes(self, spec: InputSpec, data: bytes, where: Where) -> Array:

@@ -1,7 +1,8 @@
 """Serve bundles over HTTP (Open Inference Protocol v2 and a plain JSON path), and call them."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lepta.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lepta.serving.client import Client, connect
@@ -21,7 +22,4 @@ _HOMES = {
 __all__ = ["Client", "Running", "ServeConfig", "connect", "serve", "start"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -8,7 +8,6 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -16,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepta.bundle.manifest import InputSpec, Signature
-from lepta.core.errors import DataError, InputError, ServeError, Where, suggest
+from lepta.core.errors import InputError, ServeError, suggest
 from lepta.core.schema import MEDIA
 from lepta.core.tasks import Task, task_from_json
-from lepta.runtime.pack import fit_media, to_array
+from lepta.runtime.pack import fit_media, load_media, to_array
 from lepta.runtime.predictions import Predictions
 from lepta.runtime.rows import Columns, to_columns
 from lepta.serving.codec import as_objects, datatype_of, decode_binary, encode_binary
@@ -316,23 +315,8 @@ class _Http:
 
 def _media(spec: InputSpec, row: int, value: Any) -> bytes | Array:
     """Return what is sent for a media value: the bytes of a file, or an array."""
-    loaded = value() if callable(value) else value
-    where = Where(row=row + 1, field=spec.name)
-    if isinstance(loaded, str | Path):
-        where = Where(file=str(loaded), row=row + 1, field=spec.name)
-        try:
-            return Path(loaded).read_bytes()
-        except OSError as error:
-            raise DataError(
-                f"The file cannot be read: {error.strerror or error}.",
-                where=where,
-                fix="Paths are taken from the folder you are in; check the path.",
-            ) from error
-    if isinstance(loaded, bytes | bytearray | memoryview):
-        return bytes(loaded)
-    if isinstance(loaded, np.ndarray):
-        return fit_media(spec, loaded, where)
-    raise InputError(f"{type(loaded).__name__} is not a path, bytes or an array.", where=where)
+    loaded, where = load_media(spec, value, row)
+    return loaded if isinstance(loaded, bytes) else fit_media(spec, loaded, where)
 
 
 def _stack(values: Array | list[Any], index: NDArray[np.int64]) -> Array:

@@ -1,7 +1,8 @@
 """Experiments and the model registry, kept by MLflow behind one small interface."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lepta.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lepta.store.records import Model, ModelVersion, RunInfo
@@ -19,7 +20,4 @@ _HOMES = {
 __all__ = ["Model", "ModelVersion", "Run", "RunInfo", "Store"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lepta.store' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

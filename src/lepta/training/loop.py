@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lepta.core.errors import TrainError
 from lepta.core.events import Context, Stage
 from lepta.core.tasks import Task
 from lepta.engine import choose
@@ -196,11 +198,26 @@ def _set_scale(network: nn.Module, y: NDArray[np.generic], task: Task) -> None:
         network.scale.fill_(float(values.std()) or 1.0)  # type: ignore[operator]
 
 
+def _cross_entropy(raw: Tensor, y: Tensor, scale: Tensor) -> Tensor:
+    return functional.cross_entropy(raw, y.long(), reduction="none")
+
+
+def _squared_error(raw: Tensor, y: Tensor, scale: Tensor) -> Tensor:
+    return ((raw[:, 0] - y.float()) / scale[0]) ** 2
+
+
+LOSSES = {"cross_entropy": _cross_entropy, "squared_error": _squared_error}
+"""Losses by the name that a task gives: (raw scores, target, scale of the target) to one a row."""
+
+
 def _row_losses(raw: Tensor, y: NDArray[np.generic], network: nn.Module, task: Task) -> Tensor:
-    if task.is_classification:
-        return functional.cross_entropy(raw, torch.from_numpy(y.astype(np.int64)), reduction="none")
-    target = torch.from_numpy(y.astype(np.float32))
-    return ((raw[:, 0] - target) / network.scale[0].cpu()) ** 2  # type: ignore[index]
+    if task.loss not in LOSSES:
+        raise TrainError(
+            f"Networks have no loss {task.loss!r}, which the task {task.name!r} asks for.",
+            fix=f"Known: {', '.join(LOSSES)}.",
+        )
+    scale: Any = network.scale
+    return LOSSES[task.loss](raw, torch.from_numpy(y), scale.cpu())
 
 
 def _one_cycle(progress: float, warm: float = 0.2) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -100,10 +100,6 @@ class Neural(Learner):
             context,
         )
         return NeuralFitted(front, task, trained, shapes, self.name)
-
-    def options(self) -> dict[str, object]:
-        """Return the options as plain values, for the lineage."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """From a dataset to the best bundle: choosing learners by what they do on unseen rows."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lepta.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lepta.tuning.fitting import fit, split_like
@@ -18,7 +19,4 @@ _HOMES = {
 __all__ = ["FitOptions", "cross_validate", "fit", "split_like"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

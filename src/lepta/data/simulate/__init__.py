@@ -1,7 +1,8 @@
 """Simulated studies, for demonstrations and tests. They say on their face what they are."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lepta.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lepta.data.simulate.ct import simulate_ct
@@ -11,7 +12,4 @@ _HOMES = {"simulate_ct": "lepta.data.simulate.ct"}
 __all__ = ["simulate_ct"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
