@@ -14,7 +14,7 @@ _HOMES = {
     "Dataset": "lepta.data",
     "LeptaError": "lepta.core.errors",
     "Store": "lepta.store",
-    "Task": "lepta.core.tasks",
+    "Task": "lepta.tasks",
     "check": "lepta.evaluation",
     "connect": "lepta.serving",
     "cross_validate": "lepta.tuning",

@@ -7,7 +7,7 @@ import pytest
 
 from lepta.app.cli import main
 from lepta.bundle import Bundle, Manifest, Measured, Signature
-from lepta.core.tasks import Binary
+from lepta.tasks import Binary
 
 
 @pytest.fixture(scope="module")

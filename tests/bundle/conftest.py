@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lepta.bundle import Bundle, Manifest, Signature
-from lepta.core.tasks import Binary
+from lepta.tasks import Binary
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -3,8 +3,8 @@ import pytest
 
 from lepta.core.errors import DataError, SchemaError
 from lepta.core.schema import Kind, Role
-from lepta.core.tasks import Binary, Multiclass, Regression
 from lepta.data import Dataset
+from lepta.tasks import Binary, Multiclass, Regression
 
 N = 100
 

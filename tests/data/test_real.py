@@ -6,8 +6,8 @@ import pytest
 from lepta.core.errors import LeptaError
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Role
-from lepta.core.tasks import Binary, Multiclass, Regression
 from lepta.data import Dataset, folds, require_trainable, validate
+from lepta.tasks import Binary, Multiclass, Regression
 
 pytestmark = pytest.mark.samples
 

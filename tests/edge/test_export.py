@@ -13,8 +13,8 @@ from lepta.bundle import Bundle
 from lepta.bundle.manifest import InputSpec, Manifest, Signature, TensorSpec
 from lepta.core.errors import ConfigError, ExportError
 from lepta.core.schema import Kind
-from lepta.core.tasks import Regression
 from lepta.edge import EXPORTERS, export
+from lepta.tasks import Regression
 
 
 @pytest.fixture(scope="module")

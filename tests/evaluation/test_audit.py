@@ -9,13 +9,13 @@ import pytest
 
 from lepta.core.errors import SchemaError
 from lepta.core.events import Context
-from lepta.core.tasks import Binary
 from lepta.data import Dataset
 from lepta.evaluation import Evaluation, audit_leakage, audit_shortcuts, check, measure
 from lepta.evaluation.audit.chance import real_alone, real_together
 from lepta.evaluation.audit.names import stores_label
 from lepta.evaluation.audit.sources import Source, category, number
 from lepta.evaluation.audit.strength import Ground, alone, make_folds, quick, together
+from lepta.tasks import Binary
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("sklearn")

@@ -7,10 +7,10 @@ from lepta.bundle import Bundle
 from lepta.bundle.manifest import InputSpec, Manifest, Signature, TensorSpec
 from lepta.core.errors import DataError
 from lepta.core.schema import Kind
-from lepta.core.tasks import Binary
 from lepta.data import Dataset
 from lepta.evaluation import evaluate
 from lepta.runtime import Predictor
+from lepta.tasks import Binary
 
 onnx = pytest.importorskip("onnx")
 TASK = Binary(target="ill", classes=("no", "yes"))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lepta.core.errors import ConfigError, DataError
-from lepta.core.tasks import Binary, Multiclass, Regression
 from lepta.evaluation import METRICS, measure
 from lepta.evaluation.intervals import auroc_interval, bootstrap, decision_interval, wilson
+from lepta.tasks import Binary, Multiclass, Regression
 
 BINARY = Binary(target="y", classes=("no", "yes"))
 

@@ -10,9 +10,9 @@ import pytest
 from lepta.bundle.manifest import InputSpec, Lineage, Manifest, Signature
 from lepta.core.errors import ConfigError
 from lepta.core.schema import Kind
-from lepta.core.tasks import Binary, Multiclass, Regression
 from lepta.evaluation import Evaluation, measure, model_card
 from lepta.evaluation.results import figure
+from lepta.tasks import Binary, Multiclass, Regression
 
 VOID = {"meta", "br", "img", "link", "hr"}
 

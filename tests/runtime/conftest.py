@@ -5,10 +5,10 @@ import pytest
 
 from lepta.bundle import Bundle, InputSpec, Manifest, Signature, TensorSpec
 from lepta.core.schema import Kind
-from lepta.core.tasks import Binary
 from lepta.models.graph import Graph
 from lepta.runtime import Predictor
 from lepta.runtime.predictor import write_example
+from lepta.tasks import Binary
 
 TASK = Binary(target="ill", classes=("no", "yes"))
 

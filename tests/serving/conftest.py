@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from lepta.bundle import Bundle
 from lepta.bundle.manifest import InputSpec, Manifest, Signature, TensorSpec
 from lepta.core.schema import Kind
-from lepta.core.tasks import Binary, Multiclass, Regression
 from lepta.serving import start
+from lepta.tasks import Binary, Multiclass, Regression
 
 
 def model_bytes(nodes, inputs, outputs, constants=()):

@@ -7,9 +7,9 @@ import pytest
 
 from lepta.bundle import Bundle, Manifest, Measured, Signature
 from lepta.core.events import Context, Event
-from lepta.core.tasks import Binary
 from lepta.store import Store
 from lepta.store.database import ensure
+from lepta.tasks import Binary
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from lepta.bundle.read import Contents, problems, read_bundle, serialise
 from lepta.core.archive import Limits
 from lepta.core.errors import BundleError, suggest
 from lepta.core.files import sha256
-from lepta.core.tasks import Task
+from lepta.tasks import Task
 
 WORKSHOP = "workshop/"
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, mod
 from pydantic import Field as Option
 
 from lepta.core.schema import Kind
-from lepta.core.tasks import OutputSpec, Task, task_from_json
+from lepta.tasks import OutputSpec, Task, task_from_json
 
 PROTOCOL = 1
 """Version of the bundle format that this code writes."""

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from lepta.core.errors import DataError, SchemaError, Where, suggest
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Role, Schema
-from lepta.core.tasks import Task
 from lepta.data import access
 from lepta.data.files import Files
 from lepta.data.issues import Issue
 from lepta.data.media import Decoder
 from lepta.data.options import ReadOptions
 from lepta.data.target import task_of
+from lepta.tasks import Task
 
 Rows = NDArray[np.int64]
 Transform = access.Transform

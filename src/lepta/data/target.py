@@ -8,9 +8,9 @@ from typing import Any
 
 from lepta.core.errors import DataError, SchemaError, Where, suggest
 from lepta.core.schema import Field, Kind
-from lepta.core.tasks import Binary, Multiclass, Regression, Task
 from lepta.core.values import label_of
 from lepta.data.names import names_class
+from lepta.tasks import Binary, Multiclass, Regression, Task
 
 FEW = 12
 """Distinct whole numbers up to which a target is taken as classes."""

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from lepta.evaluation.checking import CheckReport, check
     from lepta.evaluation.evaluating import evaluate
     from lepta.evaluation.measuring import measure
-    from lepta.evaluation.metrics import METRICS, Metric
     from lepta.evaluation.report import model_card
     from lepta.evaluation.results import Evaluation
+    from lepta.tasks.metrics import METRICS, Metric
 
 _HOMES = {
-    "METRICS": "lepta.evaluation.metrics",
+    "METRICS": "lepta.tasks.metrics",
     "CheckReport": "lepta.evaluation.checking",
     "Evaluation": "lepta.evaluation.results",
-    "Metric": "lepta.evaluation.metrics",
+    "Metric": "lepta.tasks.metrics",
     "ShortcutReport": "lepta.evaluation.audit",
     "apply_temperature": "lepta.evaluation.calibration",
     "audit_leakage": "lepta.evaluation.audit",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lepta.core.errors import DataError
-from lepta.evaluation.metrics.probabilities import TINY
+from lepta.tasks.metrics.probabilities import TINY
 
 Floats = NDArray[np.float64]
 _COLDEST, _HOTTEST = 0.05, 20.0

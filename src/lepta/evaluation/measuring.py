@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from lepta.bundle.manifest import Measured
 from lepta.core.errors import ConfigError, DataError, Where
-from lepta.core.tasks import Task
 from lepta.evaluation.intervals import (
     Interval,
     auroc_interval,
@@ -18,9 +17,10 @@ from lepta.evaluation.intervals import (
     decision_interval,
     spread_out,
 )
-from lepta.evaluation.metrics import METRICS, Metric
-from lepta.evaluation.metrics.base import Array, Floats
-from lepta.evaluation.metrics.decisions import confusion
+from lepta.tasks import Task
+from lepta.tasks.metrics import METRICS, Metric
+from lepta.tasks.metrics.base import Array, Floats
+from lepta.tasks.metrics.decisions import confusion
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from lepta.bundle.manifest import Manifest, Measured
 from lepta.core.errors import ConfigError
 from lepta.core.files import write_text
-from lepta.core.tasks import Task
-from lepta.evaluation.metrics import METRICS
-from lepta.evaluation.metrics.base import Metric
-from lepta.evaluation.metrics.decisions import answers, confusion
+from lepta.tasks import Task
+from lepta.tasks.metrics import METRICS
+from lepta.tasks.metrics.base import Metric
+from lepta.tasks.metrics.decisions import answers, confusion
 
 if TYPE_CHECKING:
     from lepta.evaluation.checking import CheckReport

@@ -15,9 +15,9 @@ from lepta.core.errors import DataError, Where
 from lepta.core.events import Context
 from lepta.core.registry import Registry
 from lepta.core.schema import Role, Schema
-from lepta.core.tasks import Task
 from lepta.models.front import Front
 from lepta.models.graph import Graph
+from lepta.tasks import Task
 
 if TYPE_CHECKING:
     from lepta.data import Dataset

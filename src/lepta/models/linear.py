@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from lepta.core.errors import missing_extra
 from lepta.core.events import Context
 from lepta.core.schema import Schema
-from lepta.core.tasks import Task
 from lepta.models.front import Front, fit_front
 from lepta.models.front.front import PLAIN, TABLE
 from lepta.models.graph import Graph
 from lepta.models.learner import Fitted, Learner, center_and_scale, row_weights
+from lepta.tasks import Task
 
 if TYPE_CHECKING:
     from lepta.data import Dataset

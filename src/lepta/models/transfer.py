@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from lepta.core.errors import TrainError
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
-from lepta.core.tasks import Task
 from lepta.models.front import Front, ImageOptions, fit_front
 from lepta.models.graph import Graph
 from lepta.models.learner import Fitted, Learner, row_weights
 from lepta.models.linear import fit_weights, linear_loss
 from lepta.models.pretrained import Backbone, get_backbone
+from lepta.tasks import Task
 
 if TYPE_CHECKING:
     from lepta.data import Dataset

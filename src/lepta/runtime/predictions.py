@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lepta.core.tasks import Task
+from lepta.tasks import Task
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,12 +17,12 @@ from lepta.bundle import Bundle
 from lepta.bundle.manifest import InputSpec, Manifest, Signature
 from lepta.core.errors import BundleError, InputError, LeptaError, Where
 from lepta.core.schema import MEDIA
-from lepta.core.tasks import Task
 from lepta.runtime.decoders import DECODERS
 from lepta.runtime.pack import fit_media, load_media, missing_column, pack, to_array
 from lepta.runtime.predictions import Predictions
 from lepta.runtime.rows import Columns, to_columns
 from lepta.runtime.session import open_session
+from lepta.tasks import Task
 
 Array = NDArray[Any]
 CHUNK = 64

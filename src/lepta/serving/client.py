@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from lepta.bundle.manifest import InputSpec, Signature
 from lepta.core.errors import InputError, ServeError, suggest
 from lepta.core.schema import MEDIA
-from lepta.core.tasks import Task, task_from_json
 from lepta.runtime.pack import fit_media, load_media, to_array
 from lepta.runtime.predictions import Predictions
 from lepta.runtime.rows import Columns, to_columns
 from lepta.serving.codec import as_objects, datatype_of, decode_binary, encode_binary
+from lepta.tasks import Task, task_from_json
 
 Array = NDArray[Any]
 _HEAD_LENGTH = "Inference-Header-Content-Length"

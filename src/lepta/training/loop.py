@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from lepta.core.errors import TrainError
 from lepta.core.events import Context, Stage
-from lepta.core.tasks import Task
 from lepta.engine import choose
+from lepta.tasks import Task
 from lepta.training.augment import augment
 
 

@@ -14,13 +14,13 @@ from torch import nn
 
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
-from lepta.core.tasks import Task
 from lepta.models.front import Front, ImageOptions, fit_front
 from lepta.models.front.front import PLAIN
 from lepta.models.graph import Graph
 from lepta.models.learner import Fitted, Learner, row_weights
 from lepta.models.networks import build_network, network_to_onnx
 from lepta.models.networks.network import ImageEncoder
+from lepta.tasks import Task
 from lepta.training.loop import LoopOptions, Rows, predict_network, train_network
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 from lepta.core.errors import ConfigError, LeptaError, TrainError, suggest
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
-from lepta.core.tasks import Task
 from lepta.data import Dataset
 from lepta.evaluation.calibration import fit_temperature
-from lepta.evaluation.metrics import METRICS
 from lepta.models.learner import LEARNERS, Fitted, Learner, final_scores, row_weights
+from lepta.tasks import Task
+from lepta.tasks.metrics import METRICS
 from lepta.tuning.options import FitOptions
 
 IMAGES = ("transfer", "resnet")

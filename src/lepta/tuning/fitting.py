@@ -11,10 +11,10 @@ import numpy as np
 from lepta.bundle import Bundle
 from lepta.core.errors import ConfigError, DataError, ExportError, Where
 from lepta.core.events import Context
-from lepta.core.tasks import Binary, Task
 from lepta.data import Dataset, require_trainable
 from lepta.engine import tune_process
 from lepta.evaluation import CheckReport, check
+from lepta.tasks import Binary, Task
 from lepta.tuning.options import FitOptions
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from lepta.bundle import (
     TensorSpec,
 )
 from lepta.core.schema import Kind
-from lepta.core.tasks import Binary
+from lepta.tasks import Binary
 
 CARD = """# Golden
 

@@ -31,8 +31,8 @@ from lepta.evaluation.audit.strength import (
     quick,
     together,
 )
-from lepta.evaluation.metrics.numbers import r2
-from lepta.evaluation.metrics.ranking import auroc
+from lepta.tasks.metrics.numbers import r2
+from lepta.tasks.metrics.ranking import auroc
 
 ROWS = 5000
 """Rows looked at, at most; a larger dataset is sampled."""

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from lepta.core.errors import missing_extra
 from lepta.core.schema import Role
-from lepta.core.tasks import Task
 from lepta.data import Dataset
 from lepta.evaluation.audit.sources import Floats, Source
 from lepta.evaluation.intervals import auroc_interval, bootstrap, quantile_of
 from lepta.evaluation.intervals.auroc import midranks
 from lepta.evaluation.measuring import group_codes
-from lepta.evaluation.metrics.numbers import r2
-from lepta.evaluation.metrics.ranking import auroc
+from lepta.tasks import Task
+from lepta.tasks.metrics.numbers import r2
+from lepta.tasks.metrics.ranking import auroc
 
 Ints = NDArray[np.int64]
 TREES = 80

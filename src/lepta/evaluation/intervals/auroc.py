@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lepta.evaluation.intervals.base import Interval, quantile_of
 from lepta.evaluation.intervals.wilson import wilson
-from lepta.evaluation.metrics.base import Array, Floats, both_classes
+from lepta.tasks.metrics.base import Array, Floats, both_classes
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from lepta.evaluation.intervals.base import Interval
 from lepta.evaluation.intervals.wilson import wilson
-from lepta.evaluation.metrics import Metric
-from lepta.evaluation.metrics.base import Array, Floats
-from lepta.evaluation.metrics.probabilities import BINS, bin_of, confidence
+from lepta.tasks.metrics import Metric
+from lepta.tasks.metrics.base import Array, Floats
+from lepta.tasks.metrics.probabilities import BINS, bin_of, confidence
 
 RESAMPLES = 1000
 """Resamples drawn; fewer (at least 200) where rows x resamples would pass 200 million."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from lepta.evaluation.intervals.base import Interval, quantile_of
-from lepta.evaluation.metrics.base import Array
+from lepta.tasks.metrics.base import Array
 
 
 def wilson(hits: float, total: float, level: float = 0.95) -> Interval | None:

@@ -6,10 +6,10 @@ import base64
 from typing import TYPE_CHECKING
 
 from lepta.bundle.manifest import InputSpec, Manifest
-from lepta.core.tasks import Task
 from lepta.evaluation.report.drawing import to_png
 from lepta.evaluation.report.plots import plots_of
 from lepta.evaluation.results import Evaluation, figure, interval_text, metric_of
+from lepta.tasks import Task
 
 if TYPE_CHECKING:
     from lepta.evaluation.checking import CheckReport

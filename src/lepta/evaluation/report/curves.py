@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepta.evaluation.intervals import resampled, wilson
-from lepta.evaluation.metrics.base import Array, Floats
-from lepta.evaluation.metrics.probabilities import bin_of
+from lepta.tasks.metrics.base import Array, Floats
+from lepta.tasks.metrics.probabilities import bin_of
 
 GRID = np.linspace(0.0, 1.0, 101)
 _POINTS = 400

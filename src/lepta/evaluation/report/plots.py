@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lepta.evaluation.metrics.base import Floats
-from lepta.evaluation.metrics.probabilities import confidence
 from lepta.evaluation.report import curves
 from lepta.evaluation.report.drawing import (
     ACCENT,
@@ -23,6 +21,8 @@ from lepta.evaluation.report.drawing import (
     unit_square,
 )
 from lepta.evaluation.results import Evaluation
+from lepta.tasks.metrics.base import Floats
+from lepta.tasks.metrics.probabilities import confidence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,12 +15,12 @@ from lepta.core.errors import DataError, Where
 from lepta.core.events import Context
 from lepta.core.files import sha256
 from lepta.core.schema import Kind
-from lepta.core.tasks import Task
 from lepta.models.front.image import ImageFront, ImageOptions, array_type
 from lepta.models.front.table import TableFront, TableStyle
 from lepta.models.graph import Graph
 from lepta.runtime.pack import fit_media, to_array
 from lepta.runtime.session import open_session
+from lepta.tasks import Task
 
 if TYPE_CHECKING:
     from lepta.data import Dataset

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lepta.core.tasks import Task
 from lepta.models.front import Front
 from lepta.models.front.front import TABLE
 from lepta.models.networks.encoders import ReferenceCnn, ResidualCnn, TableMlp
+from lepta.tasks import Task
 
 ImageEncoder = Literal["cnn", "resnet"]
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from lepta.core.errors import missing_extra
 from lepta.core.events import Context, Stage
 from lepta.core.schema import Schema
-from lepta.core.tasks import Task
 from lepta.models.front import Front, fit_front
 from lepta.models.front.front import PLAIN, TABLE
 from lepta.models.graph import Graph
 from lepta.models.learner import Fitted, Learner, center_and_scale, row_weights
 from lepta.models.trees.ensemble import Ensemble, read_ensemble
+from lepta.tasks import Task
 
 if TYPE_CHECKING:
     from lepta.data import Dataset

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from lepta.evaluation.metrics.base import Array, Floats, Metric, both_classes, ratio
+from lepta.tasks.metrics.base import Array, Floats, Metric, both_classes, ratio
 
 _Part = Callable[[NDArray[np.bool_], Floats, Floats], Floats]
 

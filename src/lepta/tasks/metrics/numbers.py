@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lepta.evaluation.metrics.base import Array, Floats, Metric, ratio
+from lepta.tasks.metrics.base import Array, Floats, Metric, ratio
 
 
 def _rmse(y: Array, scores: Floats, weights: Floats, threshold: float) -> Floats:

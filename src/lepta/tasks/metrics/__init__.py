@@ -1,12 +1,12 @@
 """The metrics, by name. Further ones come by the entry point group ``lepta.metrics``."""
 
 from lepta.core.registry import Registry
-from lepta.evaluation.metrics.base import Metric
+from lepta.tasks.metrics.base import Metric
 
-_DECISIONS = "lepta.evaluation.metrics.decisions"
-_PROBABILITIES = "lepta.evaluation.metrics.probabilities"
-_RANKING = "lepta.evaluation.metrics.ranking"
-_NUMBERS = "lepta.evaluation.metrics.numbers"
+_DECISIONS = "lepta.tasks.metrics.decisions"
+_PROBABILITIES = "lepta.tasks.metrics.probabilities"
+_RANKING = "lepta.tasks.metrics.ranking"
+_NUMBERS = "lepta.tasks.metrics.numbers"
 
 METRICS = Registry(
     "lepta.metrics",

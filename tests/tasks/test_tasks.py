@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lepta.core.errors import ConfigError, DataError, SchemaError
-from lepta.core.tasks import TASKS, Binary, Multiclass, Regression, task_from_json
 from lepta.core.values import label_of
+from lepta.tasks import TASKS, Binary, Multiclass, Regression, task_from_json
 
 LABELS = st.lists(st.text(min_size=1, max_size=6).map(str.strip).filter(bool), unique_by=label_of)
 BINARY = Binary(target="ill", classes=("Negative", "Positive"), threshold=0.3)

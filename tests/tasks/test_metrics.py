@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lepta.core.errors import ConfigError
-from lepta.core.tasks import TASKS, Binary, Multiclass, Regression
 from lepta.evaluation import METRICS
-from lepta.evaluation.metrics.probabilities import BINS, TINY
+from lepta.tasks import TASKS, Binary, Multiclass, Regression
+from lepta.tasks.metrics.probabilities import BINS, TINY
 
 metrics = pytest.importorskip("sklearn.metrics")
 

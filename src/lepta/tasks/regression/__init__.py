@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepta.core.errors import DataError, Where
-from lepta.core.tasks.base import OutputSpec, Task
+from lepta.tasks.base import OutputSpec, Task
 
 
 class Regression(Task):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lepta.evaluation.metrics.base import Array, Floats, Metric, Rule, both_classes, ratio
+from lepta.tasks.metrics.base import Array, Floats, Metric, Rule, both_classes, ratio
 
 
 def answers(scores: Floats, threshold: float) -> Array:

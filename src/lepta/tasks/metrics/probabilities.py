@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lepta.evaluation.metrics.base import Array, Floats, Metric, both_classes, ratio
+from lepta.tasks.metrics.base import Array, Floats, Metric, both_classes, ratio
 
 TINY = float(np.finfo(np.float32).eps)
 """Probabilities are clipped to [TINY, 1 - TINY] before a logarithm: models answer in float32."""

@@ -11,17 +11,17 @@ from typing import Any
 
 from lepta.core.errors import ConfigError
 from lepta.core.registry import Registry
-from lepta.core.tasks.base import OutputSpec, Task
-from lepta.core.tasks.classification import Binary, Multiclass
-from lepta.core.tasks.regression import Regression
+from lepta.tasks.base import OutputSpec, Task
+from lepta.tasks.classification import Binary, Multiclass
+from lepta.tasks.regression import Regression
 
 TASKS = Registry(
     "lepta.tasks",
     "task",
     {
-        "binary": "lepta.core.tasks.classification:Binary",
-        "multiclass": "lepta.core.tasks.classification:Multiclass",
-        "regression": "lepta.core.tasks.regression:Regression",
+        "binary": "lepta.tasks.classification:Binary",
+        "multiclass": "lepta.tasks.classification:Multiclass",
+        "regression": "lepta.tasks.regression:Regression",
     },
 )
 

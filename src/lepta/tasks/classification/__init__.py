@@ -11,8 +11,8 @@ from pydantic import Field as Option
 from pydantic import model_validator
 
 from lepta.core.errors import DataError, SchemaError, Where, suggest
-from lepta.core.tasks.base import OutputSpec, Task
 from lepta.core.values import label_of
+from lepta.tasks.base import OutputSpec, Task
 
 PROBABILITIES = "probabilities"
 
