@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from lepta.core.errors import ConfigError, DataError, SchemaError
 from lepta.core.values import label_of
 from lepta.tasks import TASKS, Binary, Multiclass, Regression, task_from_json
+from lepta.tasks.objective import objective_of
 
 LABELS = st.lists(st.text(min_size=1, max_size=6).map(str.strip).filter(bool), unique_by=label_of)
 BINARY = Binary(target="ill", classes=("Negative", "Positive"), threshold=0.3)
@@ -31,7 +32,7 @@ def test_a_task_keeps_its_contract(task):
     assert all(len(values) == 3 for values in columns.values())
     assert (columns["prediction"] == task.decide(scores)).all()
     assert task.metrics
-    assert task.loss
+    assert objective_of(task).width(task) >= 1
     assert task.name in TASKS.names()
     assert TASKS.get(task.name) is type(task)
 

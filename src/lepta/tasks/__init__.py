@@ -1,7 +1,7 @@
 """Tasks: what is to be predicted, how targets are read and how scores become answers.
 
 Adding a task is adding a module here and its name to :data:`TASKS` (or an entry point in the
-group ``lepta.tasks``). A task names its loss and metrics; the rooms that train and
+group ``lepta.tasks``). A task names its objective and metrics; the rooms that train and
 evaluate look those names up.
 """
 

@@ -26,7 +26,8 @@ class Task(BaseModel, ABC):
     Attributes:
         name: the task's registered name.
         target: name of the target field.
-        loss: name of the training loss.
+        objective: "package.module:Class" of the :class:`~lepta.tasks.objective.Objective` that
+            networks minimise; imported by what trains, never by what predicts.
         metrics: names of the metrics to report; the first one is the metric to select by.
     """
 
@@ -34,7 +35,7 @@ class Task(BaseModel, ABC):
 
     name: str
     target: str
-    loss: ClassVar[str]
+    objective: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
     maximise: ClassVar[bool]
     is_classification: ClassVar[bool]

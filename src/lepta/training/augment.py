@@ -9,24 +9,35 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn, scale, shift and brighten images (rows, channels, height, width) a little.
+def draw_places(count: int, generator: torch.Generator) -> Tensor:
+    """Return a random affine map an image, (count, 2, 3), from new places to old ones.
 
-    Up to 10 degrees, 10 % in size, 8 % in place and 10 % in brightness and contrast; no mirroring,
-    which would change the meaning of signs and letters.
+    Up to 10 degrees, 10 % in size and 8 % in place; no mirroring, which would change the meaning
+    of signs and letters.
     """
-    count = len(images)
-
-    def uniform(reach: float) -> Tensor:
-        return (torch.rand(count, generator=generator) * 2 - 1) * reach
-
-    angle, size = uniform(math.radians(10)), 1 + uniform(0.1)
+    angle, size = _uniform(count, math.radians(10), generator), 1 + _uniform(count, 0.1, generator)
     theta = torch.zeros(count, 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = torch.cos(angle) * size
     theta[:, 1, 0] = torch.sin(angle) * size
     theta[:, 0, 1] = -theta[:, 1, 0]
-    theta[:, :, 2] = torch.stack([uniform(0.16), uniform(0.16)], 1)
-    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
-    moved = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    contrast = (1 + uniform(0.1)).view(-1, 1, 1, 1)
-    return moved * contrast + uniform(0.1).view(-1, 1, 1, 1)
+    theta[:, :, 2] = (torch.rand(count, 2, generator=generator) * 2 - 1) * 0.16
+    return theta
+
+
+def move(images: Tensor, theta: Tensor, mode: str = "bilinear") -> Tensor:
+    """Return images (rows, channels, height, width) at the places ``theta``; borders repeat."""
+    grid = functional.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+    return functional.grid_sample(
+        images, grid, mode=mode, padding_mode="border", align_corners=False
+    )
+
+
+def change(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return images 10 % brighter or darker, and with 10 % more or less contrast, at the most."""
+    contrast = 1 + _uniform(len(images), 0.1, generator)
+    brightness = _uniform(len(images), 0.1, generator)
+    return images * contrast.view(-1, 1, 1, 1) + brightness.view(-1, 1, 1, 1)
+
+
+def _uniform(count: int, reach: float, generator: torch.Generator) -> Tensor:
+    return (torch.rand(count, generator=generator) * 2 - 1) * reach

@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
-from lepta.core.errors import TrainError
 from lepta.core.events import Context, Stage
 from lepta.engine import choose
 from lepta.tasks import Task
-from lepta.training.augment import augment
+from lepta.tasks.objective import Objective, objective_of
+from lepta.training.augment import change, draw_places, move
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ class LoopOptions:
         weight_decay: decoupled weight decay of AdamW.
         patience: epochs without a better validation loss after which to stop.
         augment: whether images are changed a little in each epoch.
+        focal: exponent of the focal loss, for classes of which one is rare; 0 is the plain loss.
+        smoothing: share of each target spread over all classes.
         device: where to compute, as ``lepta.engine.choose`` reads it: "auto", "cpu", "cuda:0:bf16".
     """
 
@@ -44,14 +45,23 @@ class LoopOptions:
     patience: int = 8
     augment: bool = True
     device: str = "auto"
+    focal: float = 0.0
+    smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Prepared arrays in the order in which the network takes them, targets, and row weights."""
+    """Prepared arrays in the order in which the network takes them, targets, and row weights.
+
+    Attributes:
+        arrays: each with rows first.
+        y: targets, as the task's objective takes them: an array with rows first (classes,
+            numbers, masks), or a list with one item a row (boxes).
+        weights: (rows,), or None where all rows count the same.
+    """
 
     arrays: Sequence[NDArray[np.float32]]
-    y: NDArray[np.generic]
+    y: Any
     weights: NDArray[np.float64] | None = None
 
     def batch(self, rows: NDArray[np.int64]) -> list[Tensor]:
@@ -64,10 +74,9 @@ def train_network(
 ) -> nn.Module:
     """Train in place and return the network with the weights of its best epoch.
 
-    The loss is cross-entropy, or squared error in units of the target's spread. The order of rows
-    depends on the seed and the epoch alone.
+    The loss is the task's objective; the best epoch is that with the least plain loss (neither
+    focal nor smoothed) on ``valid``. The order of rows depends on the seed and the epoch alone.
     """
-    _set_scale(network, train.y, task)
     run = _Run(network, train, valid, task, options, context)
     with context.stage("training", total=options.epochs, unit="epoch") as stage:
         return run.fit(stage)
@@ -88,7 +97,12 @@ class _Run:
         torch.set_num_threads(self.device.threads)
         self.network = network.to(self.device.device)
         _lay_channels_last(network)
-        self.train, self.valid, self.task = train, valid, task
+        self.train, self.valid = train, valid
+        self.objective = objective_of(task, focal=options.focal, smoothing=options.smoothing)
+        self.plain = objective_of(task)
+        for objective in (self.objective, self.plain):
+            objective.fit(train.y)
+        _set_scale(network, self.objective)
         self.options, self.context = options, context
         self.steps = max(1, math.ceil(len(train.y) / options.batch))
         self.optimiser = torch.optim.AdamW(
@@ -146,12 +160,14 @@ class _Run:
         yield from (piece for piece in pieces if len(piece) > 1 or self.steps == 1)
 
     def _loss(self, data: Rows, rows: NDArray[np.int64], generator: torch.Generator) -> Tensor:
-        tensors = data.batch(rows)
-        if self.options.augment:
-            tensors = [augment(t, generator) if t.ndim == 4 else t for t in tensors]
+        tensors, y = data.batch(rows), self.objective.targets(data.y, rows)
+        if self.options.augment and any(tensor.ndim == 4 for tensor in tensors):
+            theta = draw_places(len(rows), generator)
+            y = self.objective.moved(y, theta)
+            tensors = [change(move(t, theta), generator) if t.ndim == 4 else t for t in tensors]
         with self._autocast():
             raw = self._forward(tensors)
-        losses = _row_losses(raw.float().cpu(), data.y[rows], self.network, self.task)
+        losses = self.objective.losses(raw.float().cpu(), y)
         if data.weights is None:
             return losses.mean()
         weights = torch.from_numpy(data.weights[rows]).float()
@@ -180,7 +196,7 @@ class _Run:
         ):
             with self._autocast():
                 raw = self._forward(self.valid.batch(rows)).float().cpu()
-            losses.append(_row_losses(raw, self.valid.y[rows], self.network, self.task))
+            losses.append(self.plain.losses(raw, self.plain.targets(self.valid.y, rows)))
         return float(np.average(torch.cat(losses).numpy(), weights=self.valid.weights))
 
 
@@ -191,33 +207,12 @@ def _lay_channels_last(network: nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
-def _set_scale(network: nn.Module, y: NDArray[np.generic], task: Task) -> None:
-    if not task.is_classification:
-        values = y.astype(np.float64)
-        network.center.fill_(float(values.mean()))  # type: ignore[operator]
-        network.scale.fill_(float(values.std()) or 1.0)  # type: ignore[operator]
-
-
-def _cross_entropy(raw: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-    return functional.cross_entropy(raw, y.long(), reduction="none")
-
-
-def _squared_error(raw: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-    return ((raw[:, 0] - y.float()) / scale[0]) ** 2
-
-
-LOSSES = {"cross_entropy": _cross_entropy, "squared_error": _squared_error}
-"""Losses by the name that a task gives: (raw scores, target, scale of the target) to one a row."""
-
-
-def _row_losses(raw: Tensor, y: NDArray[np.generic], network: nn.Module, task: Task) -> Tensor:
-    if task.loss not in LOSSES:
-        raise TrainError(
-            f"Networks have no loss {task.loss!r}, which the task {task.name!r} asks for.",
-            fix=f"Known: {', '.join(LOSSES)}.",
-        )
-    scale: Any = network.scale
-    return LOSSES[task.loss](raw, torch.from_numpy(y), scale.cpu())
+def _set_scale(network: nn.Module, objective: Objective) -> None:
+    """Tell the network the unit of the target, where it has room for it."""
+    buffers = dict(network.named_buffers())
+    for name, value in (("center", objective.center), ("scale", objective.scale)):
+        if name in buffers:
+            buffers[name].copy_(value)
 
 
 def _one_cycle(progress: float, warm: float = 0.2) -> float:

@@ -22,7 +22,7 @@ class Classification(Task):
 
     classes: tuple[str, ...] = Option(min_length=2)
 
-    loss: ClassVar[str] = "cross_entropy"
+    objective: ClassVar[str] = "lepta.tasks.classification.objective:CrossEntropy"
     maximise: ClassVar[bool] = True
     is_classification: ClassVar[bool] = True
 

@@ -18,7 +18,7 @@ class Regression(Task):
     name: Literal["regression"] = "regression"
     unit: str = ""
 
-    loss: ClassVar[str] = "squared_error"
+    objective: ClassVar[str] = "lepta.tasks.regression.objective:SquaredError"
     metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
     maximise: ClassVar[bool] = False
     is_classification: ClassVar[bool] = False
