@@ -1,0 +1,178 @@
+"""The reference CNN and residual networks for images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lepta.models.networks.encoders.base import (
+    Count,
+    Factor,
+    ImageEncoder,
+    Pyramid,
+    Share,
+    Size,
+    scaled,
+)
+
+
+def pair(size: Size) -> tuple[int, int]:
+    """Return height and width."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def stem_stride(size: Size) -> int:
+    """Return how much the first convolution shrinks images: by half above 48 pixels."""
+    return 2 if max(pair(size)) > 48 else 1
+
+
+class ReferenceCnn(ImageEncoder):
+    """Conv 32 3x3, pool, conv 64 3x3, pool, flatten, dense 64 (the usual first CNN).
+
+    Takes (rows, channels, height, width) in [0, 1]; gives (rows, 64). More ``depth`` repeats the
+    second stage, as long as the image lasts.
+    """
+
+    smallest = (1, 10, 10)
+
+    def __init__(
+        self,
+        channels: int,
+        size: Size,
+        *,
+        width: Factor = 1.0,
+        depth: Factor = 1.0,
+        dropout: Share = 0.2,
+    ) -> None:
+        super().__init__()
+        height, breadth = pair(size)
+        layers: list[nn.Module] = []
+        for stage in range(scaled(2, depth)):
+            if min(height, breadth) < 4:
+                break
+            after = scaled(32 if stage == 0 else 64, width)
+            layers += [nn.Conv2d(channels, after, 3), nn.ReLU(), nn.MaxPool2d(2)]
+            channels, height, breadth = after, (height - 2) // 2, (breadth - 2) // 2
+        self.features = scaled(64, width)
+        self.body = nn.Sequential(
+            *layers,
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(channels * height * breadth, self.features),
+            nn.ReLU(),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        encoded: Tensor = self.body(images - 0.5)
+        return encoded
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions with a residual connection (He et al. 2016, arXiv:1512.03385)."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        self.skip: nn.Module = nn.Identity()
+        if stride != 1 or before != after:
+            self.skip = nn.Sequential(
+                nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
+            )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.relu(self.body(images) + self.skip(images))
+
+
+class ResidualCnn(ImageEncoder, Pyramid):
+    """A small residual network; ends in mean and maximum over the image, joined.
+
+    Takes (rows, channels, height, width) in [0, 1]; gives (rows, 2 * widths[-1]). Images above 48
+    pixels are halved by the first convolution. ``widths`` are the channels of the stages, each half
+    as fine as the one before; ``blocks`` is how many blocks each has; ``pool`` halves images once
+    more before the first.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: Size,
+        *,
+        widths: tuple[int, ...] = (24, 48, 96),
+        blocks: Count = 1,
+        pool: bool = False,
+        width: Factor = 1.0,
+        depth: Factor = 1.0,
+        dropout: Share = 0.2,
+    ) -> None:
+        super().__init__()
+        stride = stem_stride(size)
+        widths = tuple(scaled(channel, width) for channel in widths)
+        self.blocks = scaled(blocks, depth)
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, widths[0], 3, stride, 1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+        ]
+        if pool:
+            layers.append(nn.MaxPool2d(3, 2, 1))
+        self.stem = len(layers)
+        for before, after in zip((widths[0], *widths), widths, strict=False):
+            layers.append(_Block(before, after, 1 if len(layers) == self.stem else 2))
+            layers.extend(_Block(after, after, 1) for _ in range(self.blocks - 1))
+        self.body = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.features = 2 * widths[-1]
+        self.channels = widths
+        first = 2 * stride if pool else stride
+        self.strides = tuple(first * 2**stage for stage in range(len(widths)))
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        found: list[Tensor] = []
+        values = images - 0.5
+        for position, layer in enumerate(self.body):
+            values = layer(values)
+            done = position + 1 - self.stem
+            if done > 0 and done % self.blocks == 0:
+                found.append(values)
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.body(images - 0.5)
+        joined = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
+        encoded: Tensor = self.dropout(joined)
+        return encoded
+
+
+class ResNet18(ResidualCnn):
+    """ResNet-18 (He et al. 2016, arXiv:1512.03385) with the stem of small images.
+
+    A 3x3 convolution takes the place of the 7x7 one, and only images above 96 pixels are pooled
+    before the four stages of two blocks with 64 to 512 channels. Takes (rows, channels, height,
+    width) in [0, 1]; gives (rows, 1024).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: Size,
+        *,
+        width: Factor = 1.0,
+        depth: Factor = 1.0,
+        dropout: Share = 0.2,
+    ) -> None:
+        super().__init__(
+            channels,
+            size,
+            widths=(64, 128, 256, 512),
+            blocks=2,
+            pool=max(pair(size)) > 96,
+            width=width,
+            depth=depth,
+            dropout=dropout,
+        )
