@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from lepta.engine.hardware import Accelerator, Hardware, detect
     from lepta.engine.health import DoctorReport, doctor
     from lepta.engine.local import LocalEngine
+    from lepta.engine.worker import Alone, Worker
 
 _HOMES = {
     "Accelerator": "lepta.engine.hardware",
+    "Alone": "lepta.engine.worker",
     "Device": "lepta.engine.device",
     "DoctorReport": "lepta.engine.health",
     "ENGINES": "lepta.engine.base",
@@ -21,6 +23,7 @@ _HOMES = {
     "Hardware": "lepta.engine.hardware",
     "ItemError": "lepta.engine.base",
     "LocalEngine": "lepta.engine.local",
+    "Worker": "lepta.engine.worker",
     "choose": "lepta.engine.device",
     "detect": "lepta.engine.hardware",
     "doctor": "lepta.engine.health",
@@ -31,12 +34,14 @@ _HOMES = {
 __all__ = [
     "ENGINES",
     "Accelerator",
+    "Alone",
     "Device",
     "DoctorReport",
     "Engine",
     "Hardware",
     "ItemError",
     "LocalEngine",
+    "Worker",
     "choose",
     "detect",
     "doctor",
