@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING
 from lepta.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from lepta.engine.accelerators import Accelerator
     from lepta.engine.allocator import tune_allocator, tune_process
     from lepta.engine.base import ENGINES, Engine, ItemError
     from lepta.engine.device import Device, choose
-    from lepta.engine.hardware import Accelerator, Hardware, detect
+    from lepta.engine.hardware import Hardware, detect
     from lepta.engine.health import DoctorReport, doctor
     from lepta.engine.local import LocalEngine
     from lepta.engine.worker import Alone, Worker
 
 _HOMES = {
-    "Accelerator": "lepta.engine.hardware",
+    "Accelerator": "lepta.engine.accelerators",
     "Alone": "lepta.engine.worker",
     "Device": "lepta.engine.device",
     "DoctorReport": "lepta.engine.health",

@@ -6,13 +6,14 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, metadata, requires
 from pathlib import Path
 from typing import Literal
 
+from lepta.engine.accelerators import accelerators
 from lepta.engine.device import choose
-from lepta.engine.hardware import Hardware, accelerators, detect, installed
+from lepta.engine.hardware import INSTRUCTIONS, Hardware, detect, installed
 
 Verdict = Literal["ok", "warning", "missing"]
 
@@ -20,6 +21,14 @@ _GIB = 2**30
 _LITTLE_MEMORY = 4 * _GIB
 _LITTLE_DISK = 5 * _GIB
 _NOT_FOR_USERS = frozenset({"all", "dev"})
+_WHEELS = "torch --force-reinstall --index-url https://download.pytorch.org/whl/"
+_BUILDS: dict[str, tuple[str, str, Verdict]] = {
+    "cuda": ("an NVIDIA GPU", f"{_WHEELS}cu128", "warning"),
+    "rocm": ("an AMD GPU", f"{_WHEELS}rocm6.4", "warning"),
+    "xpu": ("an Intel GPU", f"{_WHEELS}xpu", "missing"),
+    "tpu": ("a TPU", "torch_xla[tpu]", "warning"),
+}
+"""What a kind is, the build of torch that uses it, and how bad it is to do without."""
 _FASTEST = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "ROCMExecutionProvider",
             "OpenVINOExecutionProvider", "CoreMLExecutionProvider")  # fmt: skip
 
@@ -56,19 +65,20 @@ class DoctorReport:
         return "\n".join(lines)
 
 
-def doctor(folder: Path | str = ".") -> DoctorReport:
-    """Examine this machine; free disk space is that of ``folder``.
+def doctor(folder: Path | str = ".", *, hardware: Hardware | None = None) -> DoctorReport:
+    """Examine this machine, or tell of ``hardware``; free disk space is that of ``folder``.
 
     torch is imported only where its build may see an accelerator.
     """
-    hardware = detect()
-    torch = _torch(hardware)
-    if torch.verdict == "ok" and not torch.found.endswith("+cpu"):
-        hardware = Hardware(**{**vars(hardware), "accelerators": accelerators()})
+    if hardware is None:
+        hardware = detect()
+        torch = hardware.libraries.get("torch", "")
+        if torch and (not torch.endswith("+cpu") or "tpu" in hardware.attached):
+            hardware = replace(hardware, accelerators=accelerators())
     findings = [
         *_machine(hardware, Path(folder)),
-        torch,
-        _accelerators(hardware),
+        _torch(hardware),
+        *_accelerators(hardware),
         *_extras(),
         *_uses(hardware),
     ]
@@ -83,23 +93,39 @@ def _machine(hardware: Hardware, folder: Path) -> Iterator[Finding]:
         "warning" if old else "ok",
         "Lepta needs Python 3.11 or newer." if old else "",
     )
-    limited = hardware.cores < hardware.logical_cores
-    note = f", {hardware.cores} of them usable here" if limited else ""
-    yield Finding("processor", f"{hardware.cpu}, {hardware.logical_cores} cores{note}")
+    yield _cores(hardware)
     yield _instructions(hardware)
-    little = 0 < hardware.memory < _LITTLE_MEMORY
-    yield Finding(
-        "memory",
-        f"{hardware.memory / _GIB:.1f} GiB" if hardware.memory else "unknown",
-        "warning" if little else "ok",
-        "Training needs 4 GiB; predicting does with 0.5." if little else "",
-    )
+    yield _memory(hardware)
     free = shutil.disk_usage(folder).free
     yield Finding(
         "disk",
         f"{free / _GIB:.1f} GiB free in {folder.absolute()}",
         "warning" if free < _LITTLE_DISK else "ok",
         "Decoded images and checkpoints want a few GiB." if free < _LITTLE_DISK else "",
+    )
+
+
+def _cores(hardware: Hardware) -> Finding:
+    notes = [f"{hardware.logical_cores} cores"]
+    if hardware.cores < hardware.logical_cores:
+        why = f"quota {hardware.quota:g}" if 0 < hardware.quota <= hardware.cores else "affinity"
+        notes.append(f"{hardware.cores} of them usable here ({why})")
+    if len(hardware.numa) > 1:
+        counts = " + ".join(str(len(node)) for node in hardware.numa)
+        notes.append(f"{len(hardware.numa)} NUMA nodes of {counts}")
+    return Finding("processor", ", ".join([hardware.cpu, *notes]))
+
+
+def _memory(hardware: Hardware) -> Finding:
+    little = 0 < hardware.memory < _LITTLE_MEMORY
+    found = f"{hardware.memory / _GIB:.1f} GiB" if hardware.memory else "unknown"
+    if 0 < hardware.memory < hardware.total_memory:
+        found += f" of {hardware.total_memory / _GIB:.1f} (limit of the container)"
+    return Finding(
+        "memory",
+        found,
+        "warning" if little else "ok",
+        "Training needs 4 GiB; predicting does with 0.5." if little else "",
     )
 
 
@@ -110,7 +136,7 @@ def _instructions(hardware: Hardware) -> Finding:
     slow = not {"avx2", "asimd"} & set(known)
     return Finding(
         "instructions",
-        " ".join(known),
+        " ".join(INSTRUCTIONS[name] for name in known),
         "warning" if slow else "ok",
         "Without AVX2 everything is several times slower." if slow else "",
     )
@@ -125,24 +151,25 @@ def _torch(hardware: Hardware) -> Finding:
     )
 
 
-def _accelerators(hardware: Hardware) -> Finding:
+def _accelerators(hardware: Hardware) -> Iterator[Finding]:
+    """What torch can use, and what is attached that it cannot."""
     if hardware.accelerators:
         listed = [
-            f"{a.device} {a.name}" + (f" {a.memory / _GIB:.0f} GiB" if a.memory else "")
+            f"{a.device} {a.name} ({a.kind}"
+            + (f", {a.memory / _GIB:.0f} GiB" if a.memory else "")
+            + (", bf16)" if a.bf16 else ")")
             for a in hardware.accelerators
         ]
-        return Finding("accelerators", "; ".join(listed))
-    driver = Path("/proc/driver/nvidia/version").exists()
-    torch = hardware.libraries.get("torch", "")
-    if driver and torch.endswith("+cpu"):
-        return Finding(
-            "accelerators",
-            "an NVIDIA driver, but torch is built for the processor only",
-            "warning",
-            "pip install --force-reinstall torch --index-url "
-            "https://download.pytorch.org/whl/cu128",
-        )
-    return Finding("accelerators", "none; the processor does the work")
+        yield Finding("accelerators", "; ".join(listed))
+    usable = {accelerator.kind for accelerator in hardware.accelerators}
+    idle = [kind for kind in hardware.attached if kind not in usable]
+    if not idle and not usable:
+        yield Finding("accelerators", "none; the processor does the work")
+    for kind in idle:
+        what, build, verdict = _BUILDS[kind]
+        torch = hardware.libraries.get("torch", "") or "not installed"
+        found = f"{what} is attached, but torch ({torch}) cannot use it"
+        yield Finding("accelerators", found, verdict, f"pip install {build}")
 
 
 def _extras() -> Iterator[Finding]:
@@ -188,7 +215,8 @@ def packages(extra: str, requirements: list[str]) -> list[str]:
 
 def _uses(hardware: Hardware) -> Iterator[Finding]:
     if "torch" in hardware.libraries:
-        yield Finding("training uses", str(choose(hardware=hardware)))
+        device = choose(hardware=hardware)
+        yield Finding("training uses", f"{device}: {device.reason}")
     if not hardware.providers:
         yield Finding(
             "predicting uses",

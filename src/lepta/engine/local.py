@@ -18,7 +18,7 @@ from typing import TypeVar
 from lepta.core.errors import LeptaError
 from lepta.core.events import Context
 from lepta.engine.base import ItemError
-from lepta.engine.hardware import usable_cores
+from lepta.engine.limits import usable_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
