@@ -40,6 +40,14 @@ def values(data: Dataset, name: str) -> list[Any]:
     return list(tensors(column)) if _is_tensor(column) else list(column.to_pylist())
 
 
+def truth(data: Dataset, name: str) -> list[Any]:
+    """Return the values of a target field; those that are files are decoded."""
+    if data.schema[name].kind not in MEDIA:
+        return values(data, name)
+    decoding = decoder_of(data, name, data.decoders.get(name))
+    return [decoding(row) for row in range(len(data))]
+
+
 def array(data: Dataset, name: str) -> NDArray[Any]:
     """Return a field as a NumPy array."""
     import pyarrow as pa

@@ -19,8 +19,7 @@ from lepta.data.files import Files
 from lepta.data.issues import Issue
 from lepta.data.media import Decoder
 from lepta.data.options import ReadOptions
-from lepta.data.target import task_of
-from lepta.tasks import Task
+from lepta.tasks import Task, task_for
 
 Rows = NDArray[np.int64]
 Transform = access.Transform
@@ -39,6 +38,7 @@ class Dataset:
         notes: what was noticed while reading.
         name: a short name for people.
         rows: position of each row in what was read, for messages.
+        wish: name of the task and its options, where they are given; else the target tells.
     """
 
     table: Any
@@ -49,6 +49,7 @@ class Dataset:
     notes: tuple[Issue, ...] = ()
     name: str = "dataset"
     rows: Rows | None = None
+    wish: tuple[str, Mapping[str, Any]] = ("", {})
 
     @staticmethod
     def read(source: Any, *, context: Context | None = None, **options: Any) -> Dataset:
@@ -60,8 +61,8 @@ class Dataset:
                 pyarrow table, or a mapping of columns, where an array (rows, height, width) or
                 (rows, height, width, channels) is a column of images.
             context: progress.
-            options: see :class:`lepta.data.ReadOptions`: target, group, time_field, weight, split,
-                positive, kinds, roles, format, series.
+            options: see :class:`lepta.data.ReadOptions`: target, task, group, time_field, weight,
+                split, positive, kinds, roles, format, series.
 
         Raises:
             ConfigError: an option is unknown or has a wrong value.
@@ -82,6 +83,7 @@ class Dataset:
             decoders=built.decoders,
             notes=built.issues,
             name=raw.name,
+            wish=(chosen.task or "", chosen.task_options),
         )
         return replace(data, splits=given_splits(data))
 
@@ -156,10 +158,14 @@ class Dataset:
         """What is to be predicted.
 
         Raises:
+            ConfigError: the task asked for is unknown, or an option does not fit it.
             SchemaError: there is no target, or it is of a kind that no task predicts.
             DataError: the target has fewer than two classes.
         """
-        return task_of(self.schema.one(Role.TARGET))
+        field = self.schema.one(Role.TARGET)
+        if field is None:
+            raise SchemaError("The dataset has no target.", fix="Name it with target=.")
+        return task_for(field, self.wish[0], **self.wish[1])
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a field: None where missing; arrays of a tensor field as arrays."""
@@ -177,14 +183,23 @@ class Dataset:
         """Return the input fields as ``lepta.predict`` takes them; files are read when decoded."""
         return {field.name: access.predictable(self, field.name) for field in self.schema.inputs}
 
-    def targets(self) -> NDArray[Any]:
-        """Return the target as a learner fits it: class codes or float64.
+    def with_task(self, name: str, **options: Any) -> Dataset:
+        """Return the same rows, to be used for the task called ``name``."""
+        return replace(self, wish=(name, options))
+
+    def targets(self, task: Task | None = None) -> NDArray[Any]:
+        """Return the target as a learner fits it: class codes, float64, or arrays.
+
+        Args:
+            task: the task that reads the values; the dataset's own by default.
 
         Raises:
             DataError: a value is missing or no class; its row is named.
+            DecodeError: the target is a file (a mask) that cannot be decoded.
         """
+        task = task or self.task
         try:
-            return self.task.encode(self.column(self.task.target))
+            return task.encode(access.truth(self, task.target))
         except DataError as error:
             if error.where is not None and error.where.row is not None:
                 row = int(self.row_numbers[error.where.row - 1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field as Option
 
 from lepta.core.config import Config
@@ -12,6 +14,12 @@ class ReadOptions(Config):
     """How to read a dataset: what the fields are for; everything else is inferred."""
 
     target: str | None = Option(None, description="Field to predict.")
+    task: str | None = Option(
+        None, description="What kind of prediction; inferred from the target when not given."
+    )
+    task_options: dict[str, Any] = Option(
+        default_factory=dict, description="Options of the task, by name, such as horizon=24."
+    )
     group: str | None = Option(
         None, description="Field whose equal values (a patient, a customer) stay in one split."
     )

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lepta.core.errors import DataError, SchemaError, Where, suggest
-from lepta.core.schema import Field, Kind
+from lepta.core.errors import SchemaError, Where, suggest
+from lepta.core.schema import Kind
 from lepta.core.values import label_of
 from lepta.data.names import names_class
-from lepta.tasks import Binary, Multiclass, Regression, Task
 
 FEW = 12
 """Distinct whole numbers up to which a target is taken as classes."""
@@ -93,32 +92,3 @@ def natural(label: str) -> tuple[Any, ...]:
     except ValueError:
         parts = re.split(r"(\d+)", label.casefold())
         return (1, [(int(p), "") if p.isdigit() else (-1, p) for p in parts], label)
-
-
-def task_of(target: Field | None) -> Task:
-    """Return the task of predicting a field.
-
-    Raises:
-        SchemaError: there is no target.
-        DataError: the target has fewer than two classes.
-    """
-    if target is None:
-        raise SchemaError("The dataset has no target.", fix="Name it with target=.")
-    if target.kind == Kind.NUMBER:
-        return Regression(target=target.name, unit=target.unit)
-    if target.kind != Kind.CATEGORY:
-        raise SchemaError(
-            f"A target of kind {target.kind.value!r} cannot be predicted yet.",
-            where=Where(field=target.name),
-            fix="Predict a number or a category.",
-        )
-    if len(target.classes) < 2:
-        known = f"only the class {target.classes[0]!r}" if target.classes else "no value"
-        raise DataError(
-            f"The target {target.name!r} has {known}; there is nothing to tell apart.",
-            where=Where(field=target.name),
-            fix="Add rows of another class, or name another target.",
-        )
-    if len(target.classes) == 2:
-        return Binary(target=target.name, classes=target.classes)
-    return Multiclass(target=target.name, classes=target.classes)

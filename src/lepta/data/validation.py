@@ -18,7 +18,6 @@ from lepta.data.duplicates import duplicates, groups_across
 from lepta.data.files import FIX
 from lepta.data.issues import SHOWN, Issue, some
 from lepta.data.leaks import leaks
-from lepta.data.target import task_of
 
 if TYPE_CHECKING:
     from lepta.data.dataset import Dataset
@@ -136,7 +135,7 @@ def require_trainable(data: Dataset, *, drop_missing: bool = False) -> Dataset:
         DataError: a target is missing, there is one class, a split has one class, a group stands
             in two splits, a weight is negative, files are missing, or no input field is left.
     """
-    task_of(data.schema.one(Role.TARGET))
+    _ = data.task
     rows = checks.missing_targets(data)
     if rows.size and drop_missing:
         keep = np.ones(len(data), bool)

@@ -113,7 +113,8 @@ def check(data: Dataset, context: Context | None = None) -> CheckReport:
     if data.target is not None:
         try:
             target = _target(data)
-            shortcuts = audit_shortcuts(data, context=context)
+            if data.task.one_answer:
+                shortcuts = audit_shortcuts(data, context=context)
         except LeptaError as error:
             if error.code not in ("data", "schema"):
                 raise
@@ -138,7 +139,7 @@ def _target(data: Dataset) -> str:
     if classes:
         shown = ", ".join(map(repr, classes[:8])) + (", …" if len(classes) > 8 else "")
         return f"{task.target}, one of {len(classes)} classes: {shown}"
-    return f"{task.target}, a number"
+    return f"{task.target}, {task.describe()}"
 
 
 def _stopped(data: Dataset, error: LeptaError) -> Issue:

@@ -11,6 +11,7 @@ from lepta.core.events import Context
 from lepta.core.schema import Kind, Role
 from lepta.evaluation.measuring import Sample, measure, read_sample
 from lepta.evaluation.results import Evaluation
+from lepta.runtime.predictions import gather
 
 if TYPE_CHECKING:
     from lepta.bundle import Bundle, Signature
@@ -54,7 +55,7 @@ def evaluate(
     task = predictor.task
     rows = _dataset(data, predictor, context)
     chosen = context.seed if seed is None else seed
-    y = task.encode(rows.column(task.target))
+    y = rows.targets(task)
     scores = _scores(predictor, rows, context)
     groups, weights = _column(rows, Role.GROUP), _column(rows, Role.WEIGHT)
     with context.stage("Measuring", 1) as stage:
@@ -93,8 +94,9 @@ def _dataset(data: Any, predictor: Predictor, context: Context) -> Dataset:
 
     if isinstance(data, Dataset):
         return data
-    target = predictor.task.target
-    return Dataset.read(data, target=target, context=context, **reading_of(predictor.signature))
+    task = predictor.task
+    known = reading_of(predictor.signature)
+    return Dataset.read(data, target=task.target, task=task.name, context=context, **known)
 
 
 def reading_of(signature: Signature) -> dict[str, dict[str, Any]]:
@@ -121,13 +123,14 @@ def _scores(predictor: Predictor, rows: Dataset, context: Context) -> np.ndarray
             schema = schema.replace(spec.name, role=Role.INPUT)
     columns = rows.with_schema(schema).inputs()
     count = len(rows)
-    out = np.empty((count, predictor.task.width), np.float32)
+    pieces = []
     with context.stage("Predicting", count, "rows") as stage:
         for begin in range(0, count, 256):
             part = {name: values[begin : begin + 256] for name, values in columns.items()}
-            out[begin : begin + 256] = predictor.scores(part)
-            stage.advance(min(256, count - begin))
-    return out
+            index = np.arange(begin, min(begin + 256, count))
+            pieces.append((index, predictor.scores(part)))
+            stage.advance(len(index))
+    return gather(pieces, count, predictor.task.output())
 
 
 def _column(rows: Dataset, role: Role) -> list[Any] | None:
@@ -152,7 +155,8 @@ def notes_on(sample: Sample, rows: Dataset | None = None) -> tuple[str, ...]:
             f"There are only {len(np.unique(sample.groups))} groups; the intervals may be too "
             "narrow."
         )
-    for code, label in enumerate(getattr(sample.task, "classes", ())):
+    classes = getattr(sample.task, "classes", ()) if sample.task.is_classification else ()
+    for code, label in enumerate(classes):
         count = int(np.count_nonzero(sample.y == code))
         if count == 0:
             notes.append(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lepta.bundle.manifest import Measured
-from lepta.core.errors import ConfigError, DataError, Where
+from lepta.core.errors import ConfigError, DataError
 from lepta.evaluation.intervals import (
     Interval,
     auroc_interval,
@@ -25,11 +25,11 @@ from lepta.tasks.metrics.decisions import confusion
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Checked arrays: truth (rows,), scores (rows, width), group codes and weights or None."""
+    """Checked arrays: truth (rows, ...), scores (rows, ...), group codes and weights or None."""
 
     task: Task
     y: Array
-    scores: Floats
+    scores: Array
     groups: NDArray[np.int64] | None
     weights: Floats | None
 
@@ -101,46 +101,19 @@ def read_sample(
     Raises:
         DataError: they do not fit together.
     """
-    truth, matrix = np.asarray(y), np.asarray(scores, np.float64)
-    if matrix.shape != (len(truth), task.width):
-        raise DataError(
-            f"The scores have shape {matrix.shape}; {len(truth)} rows of this task need "
-            f"({len(truth)}, {task.width})."
-        )
+    truth = np.asarray(y)
     if not len(truth):
         raise DataError(
             "There is no row to measure on.", fix="Choose a split that has rows, or split anew."
         )
-    bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
-    if bad.size:
-        raise DataError(
-            f"The model gave a score that is not a number in {bad.size} row(s).",
-            where=Where(row=int(bad[0]) + 1),
-            fix="Look at that row's inputs; a missing value may have gone through the model.",
-        )
+    checked, matrix = task.check(truth, np.asarray(scores))
     return Sample(
         task,
-        _truth(task, truth),
+        checked,
         matrix,
         group_codes(groups, len(truth)),
         _weights(weights, len(truth)),
     )
-
-
-def _truth(task: Task, y: Array) -> Array:
-    if not task.is_classification:
-        truth = y.astype(np.float64)
-        if not np.isfinite(truth).all():
-            raise DataError("A target value is not finite.", where=Where(field=task.target))
-        return truth
-    codes = y.astype(np.int64)
-    if (codes != y).any() or codes.min() < 0 or codes.max() >= task.width:
-        raise DataError(
-            f"Class codes run from 0 to {task.width - 1}.",
-            where=Where(field=task.target),
-            fix="Encode the labels with task.encode(...).",
-        )
-    return codes
 
 
 def group_codes(groups: Any, rows: int) -> NDArray[np.int64] | None:

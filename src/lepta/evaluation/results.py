@@ -31,8 +31,8 @@ class Evaluation:
         name: name of the model.
         task: what was predicted.
         metrics: every metric of the task with its interval.
-        y: truth, class codes or numbers, (rows,).
-        scores: what the model answered, (rows, width).
+        y: truth, class codes or numbers, (rows,), or arrays (rows, ...).
+        scores: what the model answered, (rows, width), or arrays (rows, ...).
         groups: group codes (rows,), or None.
         weights: row weights (rows,), or None.
         split: name of the split measured on.
@@ -116,10 +116,11 @@ class Evaluation:
     def worst(self, count: int = 12) -> NDArray[np.int64]:
         """Return row numbers (from 0) of the largest errors, most confident first.
 
-        Classification: only wrong answers count. Numbers: the largest absolute errors.
+        Classification: only wrong answers count. Else what the task calls an error.
         """
         if not self.task.is_classification:
-            return np.argsort(-np.abs(self.scores[:, 0] - self.y), kind="stable")[:count]
+            errors = self.task.row_errors(self.y, self.scores)
+            return np.argsort(-(np.empty(0) if errors is None else errors), kind="stable")[:count]
         wrong = np.flatnonzero(answers(self.scores, self.threshold) != self.y)
         truth = self.scores[wrong, self.y[wrong]]
         return wrong[np.argsort(truth, kind="stable")][:count]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,14 @@ class Fitted(ABC):
     def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
         """Add the body to a graph; return the name of the raw scores (rows, width)."""
 
+    def scores(self, rows: Dataset, context: Context, temperature: float = 1.0) -> NDArray[Any]:
+        """Return final scores by the training library; the graph must give the same.
+
+        They have the form of :class:`lepta.runtime.Predictions`: an object array where rows
+        differ in shape.
+        """
+        return self.task.finish(self.raw(self.front.run(rows, context)), temperature)
+
     def refit(self, rows: Dataset, context: Context) -> Fitted:
         """Return the model fitted on more rows, with the choices made; by default itself."""
         return self
@@ -70,6 +78,15 @@ class Learner(ABC):
 
     balance: bool = False
 
+    tasks: ClassVar[frozenset[str]] = frozenset({"binary", "multiclass", "regression"})
+    """Names of the tasks that it can learn."""
+
+    def refusal(self, schema: Schema, task: Task) -> str:
+        """Return why the learner cannot learn ``task`` from such data, or an empty string."""
+        if task.name not in self.tasks:
+            return f"it does not learn the task {task.name!r}"
+        return self.unfit_for(schema, task)
+
     @abstractmethod
     def unfit_for(self, schema: Schema, task: Task) -> str:
         """Return why the learner cannot take this data, or an empty string."""
@@ -79,26 +96,13 @@ class Learner(ABC):
         """Train on ``train``, watching ``valid``; keep to ``context.deadline``."""
 
 
-def final_scores(raw: NDArray[Any], task: Task, temperature: float = 1.0) -> NDArray[np.float32]:
-    """Turn raw scores into final ones: softmax of logits over ``temperature``, or the value."""
-    if not task.is_classification:
-        return np.asarray(raw, np.float32)
-    logits = raw / temperature
-    logits = logits - logits.max(axis=1, keepdims=True)
-    odds = np.exp(logits)
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float32)
-
-
 def to_onnx(fitted: Fitted, temperature: float = 1.0) -> ModelProto:
     """Return the one graph that ships: preprocessing, body, calibration, final scores."""
     graph = Graph()
     raw = fitted.emit(graph, fitted.front.emit(graph))
     output = fitted.task.output()
-    if fitted.task.is_classification:
-        if temperature != 1.0:
-            raw = graph.op("Div", raw, graph.const(temperature, "float32"))
-        raw = graph.op("Softmax", raw, axis=1)
-    graph.output(raw, output.name, output.dtype, output.shape)
+    scores = fitted.task.emit(graph, raw, temperature)
+    graph.output(scores, output.name, output.dtype, output.shape)
     return graph.build()
 
 
@@ -122,7 +126,7 @@ def row_weights(data: Dataset, task: Task, *, balance: bool) -> NDArray[np.float
             fix="Mend the weight column, or give it the role 'ignore'.",
         )
     if balance and task.is_classification:
-        y = task.encode(data.column(task.target))
+        y = data.targets(task)
         weights = weights * class_weights(y, task.width)
     return None if (weights == weights[0]).all() else weights / weights.mean()
 

@@ -39,7 +39,7 @@ class LinearFitted(Fitted):
     balance: bool = False
 
     def refit(self, rows: Dataset, context: Context) -> LinearFitted:
-        x, y = self.front.run(rows, context)[TABLE], self.task.encode(rows.column(self.task.target))
+        x, y = self.front.run(rows, context)[TABLE], rows.targets(self.task)
         known = row_weights(rows, self.task, balance=self.balance)
         weights, bias = fit_weights(x, y, self.task, self.strength, known)
         return replace(self, weights=weights, bias=bias)
@@ -68,8 +68,8 @@ class Linear(Learner):
 
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> LinearFitted:
         front = fit_front(train, style="dense", image=None, context=context)
-        x, y = front.run(train, context)[TABLE], task.encode(train.column(task.target))
-        xv, yv = front.run(valid, context)[TABLE], task.encode(valid.column(task.target))
+        x, y = front.run(train, context)[TABLE], train.targets(task)
+        xv, yv = front.run(valid, context)[TABLE], valid.targets(task)
         known = row_weights(train, task, balance=self.balance)
         watched = row_weights(valid, task, balance=False)
         strength = choose_strength((x, y, known), (xv, yv, watched), task, context)

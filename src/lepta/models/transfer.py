@@ -70,7 +70,7 @@ class TransferFitted(Fitted):
 
     def refit(self, rows: Dataset, context: Context) -> TransferFitted:
         x, mirrored = _both_ways(self.front, rows, context)
-        y = self.task.encode(rows.column(self.task.target))
+        y = rows.targets(self.task)
         known = row_weights(rows, self.task, balance=self.balance)
         weights, bias = self.choice.fit(x, mirrored, y, self.task, known)
         return replace(self, weights=weights, bias=bias)
@@ -118,7 +118,7 @@ class Transfer(Learner):
         front = fit_front(train, style="dense", image=options, context=context)
         x, mirrored = _both_ways(front, train, context)
         watch = _join(front.run(valid, context), front)
-        y, yv = task.encode(train.column(task.target)), task.encode(valid.column(task.target))
+        y, yv = train.targets(task), valid.targets(task)
         known = row_weights(train, task, balance=self.balance)
         watched = row_weights(valid, task, balance=False)
         best: tuple[float, Choice] | None = None

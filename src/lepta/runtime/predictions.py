@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lepta.tasks import Task
+from lepta.tasks import OutputSpec, Task
+
+Piece = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Row numbers, and the scores of these rows."""
+
+
+def gather(pieces: Iterable[Piece], count: int, output: OutputSpec) -> NDArray[Any]:
+    """Return the scores of ``count`` rows from pieces in any order.
+
+    Rows of different shapes (masks of images of many sizes) come as an object array of arrays.
+    """
+    held = list(pieces)
+    if len({scores.shape[1:] for _, scores in held}) > 1:
+        ragged = np.empty(count, object)
+        for rows, scores in held:
+            for row, value in zip(rows, scores, strict=True):
+                ragged[row] = value
+        return ragged
+    if not held:
+        return output.empty(count)
+    whole = np.empty((count, *held[0][1].shape[1:]), np.float32)
+    for rows, scores in held:
+        whole[rows] = scores
+    return whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +40,9 @@ class Predictions:
     """Scores of a model for some rows, and the answers they mean.
 
     Attributes:
-        scores: float32 array (rows, width): class probabilities, or one value.
+        scores: float32 array, rows first, as the task's output says: class probabilities
+            (rows, classes), values (rows, 1), or maps (rows, ...). An object array of arrays
+            where rows differ in shape.
         task: what was predicted.
     """
 

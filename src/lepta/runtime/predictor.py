@@ -19,7 +19,7 @@ from lepta.core.errors import BundleError, InputError, LeptaError, Where
 from lepta.core.schema import MEDIA
 from lepta.runtime.decoders import DECODERS
 from lepta.runtime.pack import fit_media, load_media, missing_column, pack, to_array
-from lepta.runtime.predictions import Predictions
+from lepta.runtime.predictions import Predictions, gather
 from lepta.runtime.rows import Columns, to_columns
 from lepta.runtime.session import open_session
 from lepta.tasks import Task
@@ -86,7 +86,7 @@ class Predictor:
         return self.manifest.task
 
     def run(self, tensors: Mapping[str, Array]) -> NDArray[np.float32]:
-        """Return the scores (rows, width) for tensors that are ready for the graph.
+        """Return the scores (rows, ...) for tensors that are ready for the graph.
 
         Raises:
             InputError: a tensor has the wrong name, shape or type.
@@ -118,13 +118,11 @@ class Predictor:
         """
         return Predictions(self.scores(rows), self.task)
 
-    def scores(self, rows: Any) -> NDArray[np.float32]:
-        """Return the scores (rows, width) of ``rows``, in order; see :meth:`predict`."""
+    def scores(self, rows: Any) -> NDArray[Any]:
+        """Return the scores of ``rows``, in order; see :class:`Predictions`."""
         columns, count = to_columns(rows, self.signature)
-        out = np.empty((count, self.task.width), np.float32)
-        for index, tensors in self.batches(columns, count):
-            out[index] = self.run(tensors)
-        return out
+        pieces = ((index, self.run(tensors)) for index, tensors in self.batches(columns, count))
+        return gather(pieces, count, self.task.output())
 
     def batches(
         self, columns: Columns, count: int

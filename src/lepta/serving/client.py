@@ -18,7 +18,7 @@ from lepta.bundle.manifest import InputSpec, Signature
 from lepta.core.errors import InputError, ServeError, suggest
 from lepta.core.schema import MEDIA
 from lepta.runtime.pack import fit_media, load_media, to_array
-from lepta.runtime.predictions import Predictions
+from lepta.runtime.predictions import Predictions, gather
 from lepta.runtime.rows import Columns, to_columns
 from lepta.serving.codec import as_objects, datatype_of, decode_binary, encode_binary
 from lepta.tasks import Task, task_from_json
@@ -116,11 +116,11 @@ class Client:
             for spec in self._signature.inputs
             if spec.name in columns
         }
-        scores = np.empty((count, self._task.width), np.float32)
-        for index in self._batches(ready, count):
-            inputs = {name: _stack(values, index) for name, values in ready.items()}
-            scores[index] = self.infer(inputs)
-        return Predictions(scores, self._task)
+        pieces = (
+            (index, self.infer({name: _stack(values, index) for name, values in ready.items()}))
+            for index in self._batches(ready, count)
+        )
+        return Predictions(gather(pieces, count, self._task.output()), self._task)
 
     def infer(self, inputs: Mapping[str, Array]) -> NDArray[np.float32]:
         """Send tensors, one a field, in one binary request; return the scores (rows, width).

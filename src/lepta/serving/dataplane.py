@@ -144,7 +144,7 @@ class Model:
             raise _refusal(error) from error
 
     def _nothing(self) -> NDArray[np.float32]:
-        return np.zeros((0, self.task.width), np.float32)
+        return self.task.output().empty(0)
 
     def _decide(self, scores: NDArray[np.float32]) -> Array:
         answer = self.task.decide(scores)
@@ -186,8 +186,9 @@ class Model:
         classes = getattr(self.task, "classes", ())
         notes = {"classes": list(classes)} if classes else {}
         yield Tensor(output.name, datatype(output.dtype), output.shape, notes)
-        decided = self._decide(np.zeros((1, self.task.width), np.float32))
-        yield Tensor(PREDICTION, datatype_of(decided.dtype), (-1,), {})
+        decided = self._decide(output.empty(1, 1))
+        free = tuple(-1 for _ in decided.shape)
+        yield Tensor(PREDICTION, datatype_of(decided.dtype), free, {})
 
 
 class DataPlane:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, Self
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+from lepta.core.errors import DataError, Where
+from lepta.core.schema import Field
 
 
 class OutputSpec(BaseModel):
@@ -19,9 +23,28 @@ class OutputSpec(BaseModel):
     dtype: str
     shape: tuple[int, ...]
 
+    def empty(self, rows: int, free: int = 0) -> NDArray[Any]:
+        """Return zeros for ``rows`` rows; other free sizes are ``free``."""
+        sizes = (free if size < 0 else size for size in self.shape[1:])
+        return np.zeros((rows, *sizes), self.dtype)
+
+
+class GraphBuilder(Protocol):
+    """What a task needs to write its last step into an ONNX graph (``lepta.models.graph``)."""
+
+    def const(self, value: Any, dtype: str = "") -> str:
+        """Add a constant and return its name."""
+
+    def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """Add a node with one output and return the output's name."""
+
 
 class Task(BaseModel, ABC):
-    """What a model predicts. Scores are what the graph gives; answers are what people read.
+    """What a model predicts.
+
+    A model ends in *raw scores* (logits, values). :meth:`finish` turns them into *scores*, which
+    the graph gives (:meth:`emit` is the same step in ONNX); :meth:`decide` turns scores into
+    *answers*, which people read.
 
     Attributes:
         name: the task's registered name.
@@ -29,25 +52,55 @@ class Task(BaseModel, ABC):
         objective: "package.module:Class" of the :class:`~lepta.tasks.objective.Objective` that
             networks minimise; imported by what trains, never by what predicts.
         metrics: names of the metrics to report; the first one is the metric to select by.
+        maximise: whether more is better of that metric.
+        is_classification: whether there is one class a row, and scores are class probabilities.
+        one_answer: whether there is one label or number a row; audits and tabular learners need it.
+        bounded: whether scores lie between 0 and 1.
+        learners: learners to try when none is named; empty: by the kinds of the inputs.
+        report: import string of a tuple of plots ("module:PLOTS"), where the task has its own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     target: str
-    objective: ClassVar[str]
+    objective: ClassVar[str] = ""
     metrics: ClassVar[tuple[str, ...]]
     maximise: ClassVar[bool]
-    is_classification: ClassVar[bool]
+    is_classification: ClassVar[bool] = False
+    one_answer: ClassVar[bool] = True
+    bounded: ClassVar[bool] = False
+    learners: ClassVar[tuple[str, ...]] = ()
+    report: ClassVar[str] = ""
+
+    @classmethod
+    def suits(cls, field: Field) -> bool:
+        """Return whether this is the task of predicting ``field`` when no other is named."""
+        return False
+
+    @classmethod
+    def of(cls, field: Field, **options: Any) -> Self:
+        """Return the task of predicting ``field``.
+
+        Raises:
+            SchemaError: the field is of a kind that the task cannot predict.
+            DataError: there is nothing to tell apart.
+        """
+        return cls(target=field.name, **options)
 
     @property
     @abstractmethod
     def width(self) -> int:
         """Columns of the score matrix."""
 
+    @property
+    def raw_width(self) -> int:
+        """Columns of the raw scores that a model ends in."""
+        return self.width
+
     @abstractmethod
     def encode(self, values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
-        """Turn target values into what a learner fits: class codes (int64) or float64.
+        """Turn target values into what a learner fits: class codes (int64), float64, or arrays.
 
         Raises:
             DataError: a value is missing or is not one of the classes (row and field named).
@@ -55,12 +108,58 @@ class Task(BaseModel, ABC):
 
     @abstractmethod
     def output(self) -> OutputSpec:
-        """Return the tensor that the graph must end in: float32 of shape (-1, width)."""
+        """Return the tensor that the graph must end in: float32, rows first."""
+
+    def finish(self, raw: NDArray[Any], temperature: float = 1.0) -> NDArray[np.float32]:
+        """Turn raw scores into scores; logits are divided by ``temperature``."""
+        return np.asarray(raw, np.float32)
+
+    def emit(self, graph: GraphBuilder, raw: str, temperature: float = 1.0) -> str:
+        """Add :meth:`finish` to a graph; return the name of the scores."""
+        return raw
 
     @abstractmethod
     def decide(self, scores: NDArray[Any]) -> NDArray[Any]:
-        """Turn scores (rows, width) into answers (rows,): class labels or numbers."""
+        """Turn scores into answers, one a row."""
 
     @abstractmethod
     def columns(self, scores: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Return the columns of a prediction table, in order, ``prediction`` first."""
+
+    def check(self, y: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return truth and scores fit for measuring.
+
+        Raises:
+            DataError: shapes do not fit, a score is not finite, or a truth is impossible.
+        """
+        matrix = np.asarray(scores, np.float64)
+        if matrix.shape != (len(y), self.width):
+            raise DataError(
+                f"The scores have shape {matrix.shape}; {len(y)} rows of this task need "
+                f"({len(y)}, {self.width})."
+            )
+        require_finite(matrix)
+        return y, matrix
+
+    def row_errors(self, y: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64] | None:
+        """Return how wrong each row is, 0 for not at all; None where that says nothing."""
+        return None
+
+    def describe(self) -> str:
+        """Return what is predicted, in words: "a number in EUR"."""
+        return "a number"
+
+
+def require_finite(scores: NDArray[Any]) -> None:
+    """Refuse scores (rows, ...) that are not finite.
+
+    Raises:
+        DataError: the first such row is named.
+    """
+    bad = np.flatnonzero(~np.isfinite(scores).all(axis=tuple(range(1, scores.ndim))))
+    if bad.size:
+        raise DataError(
+            f"The model gave a score that is not a number in {bad.size} row(s).",
+            where=Where(row=int(bad[0]) + 1),
+            fix="Look at that row's inputs; a missing value may have gone through the model.",
+        )

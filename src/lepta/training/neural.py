@@ -84,7 +84,7 @@ class Neural(Learner):
         shapes = {name: array.shape for name, array in arrays.items()}
         torch.manual_seed(context.seed)
         network = build_network(front, shapes, task, self.image)
-        y = task.encode(train.column(task.target))
+        y = train.targets(task)
         weights = row_weights(train, task, balance=self.balance)
         order = front.names
         trained = train_network(
@@ -92,7 +92,7 @@ class Neural(Learner):
             Rows([arrays[name] for name in order], y, weights),
             Rows(
                 [watch[name] for name in order],
-                task.encode(valid.column(task.target)),
+                valid.targets(task),
                 row_weights(valid, task, balance=False),
             ),
             task,

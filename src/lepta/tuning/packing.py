@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import lepta
 from lepta.bundle import Bundle, Lineage, Manifest
@@ -14,7 +15,7 @@ from lepta.core.errors import ExportError
 from lepta.core.events import Context
 from lepta.data import Dataset
 from lepta.evaluation import CheckReport, Evaluation, evaluate, model_card
-from lepta.models.learner import final_scores, to_onnx
+from lepta.models.learner import to_onnx
 from lepta.runtime import Predictor
 from lepta.runtime.predictor import write_example
 from lepta.tuning.candidates import Trial
@@ -85,10 +86,11 @@ def _manifest(trials: list[Trial], data: Dataset, options: FitOptions) -> Manife
 def _check_parity(predictor: Predictor, trial: Trial, valid: Dataset, context: Context) -> None:
     rows = valid.take(np.arange(min(_PARITY_ROWS, len(valid))))
     fitted = trial.fitted
-    raw = fitted.raw(fitted.front.run(rows, context))
-    wanted = final_scores(raw, fitted.task, trial.temperature)
-    got = predictor.scores(rows.inputs())
-    scale = 1.0 if fitted.task.is_classification else float(np.std(wanted)) or 1.0
+    wanted = _flat(fitted.scores(rows, context, trial.temperature))
+    got = _flat(predictor.scores(rows.inputs()))
+    if got.shape != wanted.shape:
+        raise ExportError("The exported graph gives scores of another shape than the model.")
+    scale = 1.0 if fitted.task.bounded else float(np.std(wanted)) or 1.0
     gap = float(np.abs(got - wanted).max(initial=0.0)) / scale
     rounding = 4 * float(np.finfo(np.float32).eps) * float(np.abs(wanted).max(initial=0.0)) / scale
     if not gap <= PARITY + rounding:
@@ -96,6 +98,13 @@ def _check_parity(predictor: Predictor, trial: Trial, valid: Dataset, context: C
             f"The exported graph differs from the trained model by {gap:.2g} (accepted: {PARITY}).",
             fix="Try another learner, and report this with the data's schema.",
         )
+
+
+def _flat(scores: NDArray[Any]) -> NDArray[np.float32]:
+    """Return scores of any shape, one after the other."""
+    if scores.dtype != object:
+        return scores.ravel()
+    return np.concatenate([np.ravel(row) for row in scores])
 
 
 def _document(

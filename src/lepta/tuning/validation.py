@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lepta.core.events import Context
 from lepta.core.schema import Role
@@ -14,6 +15,7 @@ from lepta.data import Dataset, folds, require_trainable
 from lepta.engine import tune_process
 from lepta.evaluation import Evaluation, measure
 from lepta.evaluation.measuring import group_codes
+from lepta.runtime.predictions import Piece, gather
 from lepta.tuning.fitting import with_threshold
 from lepta.tuning.options import FitOptions
 
@@ -34,7 +36,6 @@ def cross_validate(
         options: fields of :class:`~lepta.tuning.options.FitOptions`.
     """
     tune_process()
-    from lepta.models.learner import final_scores
     from lepta.tuning.candidates import choose_names, share_of, try_learners
 
     chosen = FitOptions.parse(options)
@@ -44,27 +45,32 @@ def cross_validate(
     data = _without_splits(data)
     if chosen.time is not None:
         context = replace(context, deadline=time.monotonic() + chosen.time)
-    scores = np.full((len(data), task.width), np.nan, np.float32)
-    tested = np.zeros(len(data), np.bool_)
+    pieces: list[Piece] = []
     for fold, (train_rows, test_rows) in enumerate(
         context.track(folds(data, k, seed=chosen.seed), "cross-validation", total=k)
     ):
         inner = data.take(train_rows).split(valid=chosen.valid, test=0.0, seed=chosen.seed)
         require_trainable(inner)
-        names = choose_names(chosen, data.schema)
+        names = choose_names(chosen, data.schema, task)
         share = share_of(context, k - fold)
         best = try_learners(names, inner["train"], inner["valid"], task, chosen, share)[0]
-        tested[test_rows] = True
-        raw = best.fitted.raw(best.fitted.front.run(data.take(test_rows), context))
-        scores[test_rows] = final_scores(raw, task, best.temperature)
-    data, scores = data.take(np.flatnonzero(tested)), scores[tested]
+        part = best.fitted.scores(data.take(test_rows), context, best.temperature)
+        pieces.append((test_rows, part))
+    data, scores = _tested(data, pieces)
     group = data.schema.one(Role.GROUP)
     groups = None if group is None else group_codes(data.column(group.name), len(data))
-    y, split = task.encode(data.column(task.target)), f"{k}-fold cross-validation"
+    y, split = data.targets(task), f"{k}-fold cross-validation"
     measured = measure(task, y, scores, groups=groups, seed=chosen.seed, split=split)
     return Evaluation(
         chosen.name, task, measured, y, scores, groups=groups, split=split, seed=chosen.seed
     )
+
+
+def _tested(data: Dataset, pieces: list[Piece]) -> tuple[Dataset, NDArray[Any]]:
+    """Return the rows that some fold tested, in their order, and their scores."""
+    rows = np.sort(np.concatenate([tested for tested, _ in pieces]))
+    placed = [(np.searchsorted(rows, tested), scores) for tested, scores in pieces]
+    return data.take(rows), gather(placed, len(rows), data.task.output())
 
 
 def _without_splits(data: Dataset) -> Dataset:

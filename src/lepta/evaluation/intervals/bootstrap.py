@@ -53,12 +53,14 @@ def bootstrap(  # noqa: PLR0913
     count = int(min(resamples, max(200, 2e8 // rows)))
     name = "bootstrap" if groups is None else "clustered bootstrap"
 
+    ready = {metric.name: metric.prepared(y, scores) for metric in metrics}
+
     def values(weightings: Iterator[Floats]) -> dict[str, Floats]:
         found: dict[str, list[Floats]] = {metric.name: [] for metric in metrics}
         for chunk in weightings:
             for metric in metrics:
                 found[metric.name].append(
-                    metric.resampled(y, scores, chunk * base, threshold=threshold)
+                    metric.resampled(ready[metric.name], chunk * base, threshold=threshold)
                 )
         return {key: np.concatenate(parts) for key, parts in found.items()}
 

@@ -6,10 +6,10 @@ import base64
 from typing import TYPE_CHECKING
 
 from lepta.bundle.manifest import InputSpec, Manifest
-from lepta.evaluation.report.drawing import to_png
 from lepta.evaluation.report.plots import plots_of
 from lepta.evaluation.results import Evaluation, figure, interval_text, metric_of
 from lepta.tasks import Task
+from lepta.tasks.drawing import to_png
 
 if TYPE_CHECKING:
     from lepta.evaluation.checking import CheckReport
@@ -48,8 +48,7 @@ def predicts(task: Task) -> str:
     if classes:
         shown = ", ".join(map(_plain, classes[:12])) + (", …" if len(classes) > 12 else "")
         return f"`{task.target}`, one of {len(classes)} classes: {shown}"
-    unit = getattr(task, "unit", "")
-    return f"`{task.target}`, a number{f' in {unit}' if unit else ''}"
+    return f"`{task.target}`, {_plain(task.describe())}"
 
 
 def _details(manifest: Manifest) -> str:

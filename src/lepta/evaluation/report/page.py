@@ -6,12 +6,15 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lepta.bundle.manifest import Manifest, Measured
-from lepta.evaluation.report.drawing import to_svg
 from lepta.evaluation.report.findings import findings
 from lepta.evaluation.report.markup import Markup, bar, element, html, join, section, table
 from lepta.evaluation.report.plots import plots_of
 from lepta.evaluation.results import Evaluation, figure, interval_text, metric_of
+from lepta.tasks.drawing import to_svg
 
 if TYPE_CHECKING:
     from lepta.evaluation.checking import CheckReport
@@ -72,8 +75,7 @@ def _kind(evaluation: Evaluation) -> str:
     if classes:
         shown = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else ".")
         return f", one of {len(classes)} classes: {shown}"
-    unit = getattr(evaluation.task, "unit", "")
-    return f", a number{f' in {unit}' if unit else ''}."
+    return f", {evaluation.task.describe()}."
 
 
 def _cards(evaluation: Evaluation) -> Markup:
@@ -173,33 +175,39 @@ def _worst(evaluation: Evaluation) -> Markup:
     chosen = evaluation.worst()
     if not len(chosen):
         return Markup("")
-    answers = evaluation.task.decide(evaluation.scores)
     if evaluation.task.is_classification:
-        head = ("Row", "True", "Answered", "Probability of the truth")
-        rows = [
-            (
-                evaluation.rows[k],
-                evaluation.classes[int(evaluation.y[k])],
-                answers[k],
-                figure(float(evaluation.scores[k, int(evaluation.y[k])])),
-            )
-            for k in chosen
-        ]
         lead = "The most confident errors. Look at them first: some will be labels, not answers."
-    else:
-        head = ("Row", "True", "Predicted", "Error")
-        rows = [
-            (
-                evaluation.rows[k],
-                figure(float(evaluation.y[k])),
-                figure(float(answers[k])),
-                figure(float(answers[k]) - float(evaluation.y[k])),
-            )
-            for k in chosen
-        ]
-        lead = "The largest errors. Look at them first: some will be the data's."
-    kinds = ("wrap", "", "", "n") if evaluation.task.is_classification else ("wrap", *"nnn")
-    return section("Worst rows", lead, table(head, rows, kinds))
+        return section("Worst rows", lead, _wrong(evaluation, chosen))
+    lead = "The largest errors. Look at them first: some will be the data's."
+    return section("Worst rows", lead, _errors(evaluation, chosen))
+
+
+def _wrong(evaluation: Evaluation, chosen: NDArray[np.int64]) -> Markup:
+    answers = evaluation.task.decide(evaluation.scores)
+    rows = [
+        (
+            evaluation.rows[k],
+            evaluation.classes[int(evaluation.y[k])],
+            answers[k],
+            figure(float(evaluation.scores[k, int(evaluation.y[k])])),
+        )
+        for k in chosen
+    ]
+    head = ("Row", "True", "Answered", "Probability of the truth")
+    return table(head, rows, ("wrap", "", "", "n"))
+
+
+def _errors(evaluation: Evaluation, chosen: NDArray[np.int64]) -> Markup:
+    """Return the table of errors, with truth and answer where they are one number each."""
+    errors = evaluation.task.row_errors(evaluation.y, evaluation.scores)
+    assert errors is not None  # noqa: S101
+    names, scores = evaluation.rows, evaluation.scores
+    if evaluation.y.ndim != 1 or scores.ndim != 2 or scores.shape[1] != 1:
+        short = [(names[k], figure(float(errors[k]))) for k in chosen]
+        return table(("Row", "Error"), short, ("wrap", "n"))
+    said, true = scores[:, 0].astype(float), evaluation.y.astype(float)
+    rows = [(names[k], figure(true[k]), figure(said[k]), figure(said[k] - true[k])) for k in chosen]
+    return table(("Row", "True", "Predicted", "Error"), rows, ("wrap", *"nnn"))
 
 
 def _model(manifest: Manifest) -> Markup:

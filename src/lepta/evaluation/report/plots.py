@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lepta.evaluation.report import curves
-from lepta.evaluation.report.drawing import (
+from lepta.evaluation.results import Evaluation
+from lepta.tasks.drawing import (
     ACCENT,
     INK,
     MUTED,
     SECOND,
+    Plot,
     legend,
     new_axes,
     new_figure,
     plain,
     unit_square,
 )
-from lepta.evaluation.results import Evaluation
 from lepta.tasks.metrics.base import Floats
 from lepta.tasks.metrics.probabilities import confidence
 
@@ -29,18 +29,11 @@ if TYPE_CHECKING:
     from matplotlib.patches import Patch
 
 
-@dataclass(frozen=True)
-class Plot:
-    """A plot with the words that make it readable."""
-
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[Evaluation], Figure]
-
-
 def plots_of(evaluation: Evaluation) -> list[Plot]:
     """Return the plots that this evaluation allows, in reading order."""
+    if evaluation.task.report:
+        module, _, attribute = evaluation.task.report.partition(":")
+        return list(getattr(import_module(module), attribute))
     if not evaluation.task.is_classification:
         return [PREDICTED, RESIDUALS]
     if len(evaluation.classes) > 2:

@@ -37,7 +37,7 @@ class TreesFitted(Fitted):
     scale: float
 
     def refit(self, rows: Dataset, context: Context) -> TreesFitted:
-        x, y = self.front.run(rows, context)[TABLE], self.task.encode(rows.column(self.task.target))
+        x, y = self.front.run(rows, context)[TABLE], rows.targets(self.task)
         rounds = max(1, self.booster.best_iteration)
         known = row_weights(rows, self.task, balance=self.learner.balance)
         return self.learner.grow(self.front, self.task, (x, y, known), None, rounds, context)
@@ -94,8 +94,8 @@ class Trees(Learner):
 
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> TreesFitted:
         front = fit_front(train, style="codes", image=None, context=context)
-        x, y = front.run(train, context)[TABLE], task.encode(train.column(task.target))
-        xv, yv = front.run(valid, context)[TABLE], task.encode(valid.column(task.target))
+        x, y = front.run(train, context)[TABLE], train.targets(task)
+        xv, yv = front.run(valid, context)[TABLE], valid.targets(task)
         known = row_weights(train, task, balance=self.balance)
         watched = row_weights(valid, task, balance=False)
         return self.grow(front, task, (x, y, known), (xv, yv, watched), self.rounds, context)

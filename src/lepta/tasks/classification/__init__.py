@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,9 @@ from pydantic import Field as Option
 from pydantic import model_validator
 
 from lepta.core.errors import DataError, SchemaError, Where, suggest
+from lepta.core.schema import Field, Kind
 from lepta.core.values import label_of
-from lepta.tasks.base import OutputSpec, Task
+from lepta.tasks.base import GraphBuilder, OutputSpec, Task
 
 PROBABILITIES = "probabilities"
 
@@ -25,6 +26,24 @@ class Classification(Task):
     objective: ClassVar[str] = "lepta.tasks.classification.objective:CrossEntropy"
     maximise: ClassVar[bool] = True
     is_classification: ClassVar[bool] = True
+    bounded: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, field: Field, **options: Any) -> Self:
+        if field.kind != Kind.CATEGORY:
+            raise SchemaError(
+                f"A target of kind {field.kind.value!r} has no classes.",
+                where=Where(field=field.name),
+                fix=f"Name another target, or give kinds={{{field.name!r}: 'category'}}.",
+            )
+        if len(field.classes) < 2:
+            known = f"only the class {field.classes[0]!r}" if field.classes else "no value"
+            raise DataError(
+                f"The target {field.name!r} has {known}; there is nothing to tell apart.",
+                where=Where(field=field.name),
+                fix="Add rows of another class, or name another target.",
+            )
+        return cls(target=field.name, classes=field.classes, **options)
 
     @model_validator(mode="after")
     def _distinct(self) -> Classification:
@@ -71,6 +90,27 @@ class Classification(Task):
     def output(self) -> OutputSpec:
         return OutputSpec(name=PROBABILITIES, dtype="float32", shape=(-1, self.width))
 
+    def finish(self, raw: NDArray[Any], temperature: float = 1.0) -> NDArray[np.float32]:
+        logits = np.asarray(raw / temperature)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float32)
+
+    def emit(self, graph: GraphBuilder, raw: str, temperature: float = 1.0) -> str:
+        if temperature != 1.0:
+            raw = graph.op("Div", raw, graph.const(temperature, "float32"))
+        return graph.op("Softmax", raw, axis=1)
+
+    def check(self, y: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        y, scores = super().check(y, scores)
+        codes = y.astype(np.int64)
+        if (codes != y).any() or codes.min() < 0 or codes.max() >= self.width:
+            raise DataError(
+                f"Class codes run from 0 to {self.width - 1}.",
+                where=Where(field=self.target),
+                fix="Encode the labels with task.encode(...).",
+            )
+        return codes, scores
+
     def columns(self, scores: NDArray[Any]) -> dict[str, NDArray[Any]]:
         table: dict[str, NDArray[Any]] = {"prediction": self.decide(scores)}
         for code, label in enumerate(self.classes):
@@ -102,6 +142,10 @@ class Binary(Classification):
         "ece",
     )
 
+    @classmethod
+    def suits(cls, field: Field) -> bool:
+        return field.kind == Kind.CATEGORY and len(field.classes) == 2
+
     @property
     def positive(self) -> str:
         """Label of the positive class."""
@@ -126,6 +170,10 @@ class Multiclass(Classification):
         "brier",
         "ece",
     )
+
+    @classmethod
+    def suits(cls, field: Field) -> bool:
+        return field.kind == Kind.CATEGORY and len(field.classes) != 2
 
     def decide(self, scores: NDArray[Any]) -> NDArray[Any]:
         return self._labels(scores.argmax(axis=1))

@@ -17,6 +17,8 @@ Rule = Callable[[Array, Floats, Floats, float], Floats]
 NaN stands for undefined. Taking many weightings at once is what makes a bootstrap fast: a
 resample of the rows is a vector of counts.
 """
+Prepare = Callable[[Array, Array], tuple[Any, Any]]
+"""(y, scores) -> what the rule is given in their place, once for all weightings."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Metric:
         high: largest value possible.
         rule: the computation.
         explanation: what it tells, in one plain sentence.
+        prepare: work to be done once for all weightings, such as the overlap of each mask.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Metric:
     high: float
     rule: Rule
     explanation: str = ""
+    prepare: Prepare | None = None
 
     def __call__(
         self, y: Array, scores: Array, weights: Array | None = None, *, threshold: float = 0.5
@@ -53,23 +57,27 @@ class Metric:
             weights: weight of each row, (rows,).
             threshold: two classes only: probability from which the second one is answered.
         """
-        y = np.asarray(y)
         if weights is None:
             weights = np.ones(len(y))
         matrix = np.asarray(weights, np.float64)[None, :]
-        value = float(self.resampled(y, scores, matrix, threshold=threshold)[0])
+        value = float(self.resampled(self.prepared(y, scores), matrix, threshold=threshold)[0])
         return value if np.isfinite(value) else None
 
+    def prepared(self, y: Array, scores: Array) -> tuple[Any, Any]:
+        """Return what :meth:`resampled` takes, from truth and scores."""
+        if self.prepare is not None:
+            return self.prepare(y, scores)
+        matrix = np.asarray(scores, np.float64)
+        return np.asarray(y), matrix if matrix.ndim == 2 else matrix[:, None]
+
     def resampled(
-        self, y: Array, scores: Array, weights: Floats, *, threshold: float = 0.5
+        self, prepared: tuple[Any, Any], weights: Floats, *, threshold: float = 0.5
     ) -> Floats:
         """Return the metric for each row of ``weights`` (k, rows); NaN where undefined."""
-        y, matrix = np.asarray(y), np.asarray(scores, np.float64)
-        matrix = matrix if matrix.ndim == 2 else matrix[:, None]
-        if y.size == 0:
+        if weights.shape[1] == 0:
             return np.full(len(weights), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return self.rule(y, matrix, weights, threshold)
+            return self.rule(*prepared, weights, threshold)
 
 
 def ratio(above: Floats, below: Floats) -> Floats:

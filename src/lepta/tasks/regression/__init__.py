@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lepta.core.errors import DataError, Where
+from lepta.core.errors import DataError, SchemaError, Where
+from lepta.core.schema import Field, Kind
 from lepta.tasks.base import OutputSpec, Task
 
 
@@ -21,7 +22,20 @@ class Regression(Task):
     objective: ClassVar[str] = "lepta.tasks.regression.objective:SquaredError"
     metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
     maximise: ClassVar[bool] = False
-    is_classification: ClassVar[bool] = False
+
+    @classmethod
+    def suits(cls, field: Field) -> bool:
+        return field.kind == Kind.NUMBER
+
+    @classmethod
+    def of(cls, field: Field, **options: Any) -> Self:
+        if field.kind != Kind.NUMBER:
+            raise SchemaError(
+                f"A target of kind {field.kind.value!r} is no number.",
+                where=Where(field=field.name),
+                fix=f"Name another target, or give kinds={{{field.name!r}: 'number'}}.",
+            )
+        return cls(target=field.name, unit=field.unit, **options)
 
     @property
     def width(self) -> int:
@@ -55,3 +69,16 @@ class Regression(Task):
 
     def columns(self, scores: NDArray[Any]) -> dict[str, NDArray[Any]]:
         return {"prediction": self.decide(scores)}
+
+    def check(self, y: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        y, scores = super().check(y.astype(np.float64), scores)
+        if not np.isfinite(y).all():
+            raise DataError("A target value is not finite.", where=Where(field=self.target))
+        return y, scores
+
+    def row_errors(self, y: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64] | None:
+        errors: NDArray[np.float64] = np.abs(scores[:, 0].astype(np.float64) - y)
+        return errors
+
+    def describe(self) -> str:
+        return f"a number in {self.unit}" if self.unit else "a number"

@@ -10,6 +10,8 @@ import io
 import re
 import threading
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,19 @@ _VARIABLES = {
     PAPER: "--paper",
 }
 _LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot of an evaluation, with the words that make it readable.
+
+    ``draw`` takes the :class:`lepta.evaluation.Evaluation` and returns a figure.
+    """
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[Any], Figure]
 
 
 def new_figure(width: float = 4.6, height: float = 3.7) -> Figure:
