@@ -8,7 +8,7 @@ from lepta.core.schema import Kind
 from lepta.models.networks.conformance import encoder_faults
 from lepta.models.networks.encoders import ENCODERS, encoder_for, encoders_for
 
-SMALL = {"width": 0.25, "depth": 0.5}
+SMALL = {"width": 0.25, "depth": 0.2}
 SHAPES: dict[Kind, tuple[int, ...]] = {
     Kind.IMAGE: (-1, 3, 32, 40),
     Kind.NUMBER: (-1, 7),

@@ -7,8 +7,8 @@ from lepta.models.networks.encoders.base import (
     encoder_for,
     encoders_for,
 )
-from lepta.models.networks.encoders.dense import TableMlp
 from lepta.models.networks.encoders.residual import ReferenceCnn, ResidualCnn
+from lepta.models.networks.encoders.tables import TableMlp
 
 __all__ = [
     "ENCODERS",

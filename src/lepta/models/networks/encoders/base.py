@@ -25,7 +25,12 @@ ENCODERS = Registry(
         "cnn": f"{_HOME}.residual:ReferenceCnn",
         "resnet": f"{_HOME}.residual:ResidualCnn",
         "resnet18": f"{_HOME}.residual:ResNet18",
-        "mlp": f"{_HOME}.dense:TableMlp",
+        "mobilenetv2": f"{_HOME}.mobile:MobileNetV2",
+        "efficientnet-lite0": f"{_HOME}.mobile:EfficientNetLite0",
+        "inception": f"{_HOME}.inception:Inception",
+        "convnext": f"{_HOME}.convnext:ConvNeXt",
+        "vit": f"{_HOME}.vit:VisionTransformer",
+        "mlp": f"{_HOME}.tables:TableMlp",
     },
 )
 """Every encoder, by name."""
@@ -115,6 +120,11 @@ def encoder_for(name: str, shape: Sequence[int], **options: Any) -> Encoder:
 def encoders_for(kind: Kind) -> tuple[str, ...]:
     """Return the names of the encoders for a kind of field, sorted."""
     return tuple(name for name in ENCODERS.names() if kind in ENCODERS.get(name).kinds)
+
+
+def pair(size: Size) -> tuple[int, int]:
+    """Return height and width."""
+    return (size, size) if isinstance(size, int) else size
 
 
 def scaled(default: int, factor: float, multiple: int = 1) -> int:

@@ -12,13 +12,9 @@ from lepta.models.networks.encoders.base import (
     Pyramid,
     Share,
     Size,
+    pair,
     scaled,
 )
-
-
-def pair(size: Size) -> tuple[int, int]:
-    """Return height and width."""
-    return (size, size) if isinstance(size, int) else size
 
 
 def stem_stride(size: Size) -> int:

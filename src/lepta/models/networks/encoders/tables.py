@@ -1,4 +1,4 @@
-"""Encoders of tables that are layers of dense units."""
+"""Encoders of tables."""
 
 from __future__ import annotations
 
