@@ -13,21 +13,22 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 OPSET = 20
 ML_OPSET = 5
 IR_VERSION = 10
-
-_TYPES = {
-    "float32": TensorProto.FLOAT,
-    "float64": TensorProto.DOUBLE,
-    "int64": TensorProto.INT64,
-    "uint8": TensorProto.UINT8,
-    "uint16": TensorProto.UINT16,
-    "string": TensorProto.STRING,
-}
+LAST_CLASSIC_TREES = 4
+"""The last version of ``ai.onnx.ml`` with the two tree operators that other converters write."""
+_RETIRED = {("ai.onnx.ml", "TreeEnsembleClassifier"), ("ai.onnx.ml", "TreeEnsembleRegressor")}
+_STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 
 
 class Graph:
-    """An ONNX graph in the making. Names of values are plain strings."""
+    """An ONNX graph in the making. Names of values are plain strings.
 
-    def __init__(self) -> None:
+    Args:
+        opset: version of the standard operators; another than ours for a foreign model's sake.
+    """
+
+    def __init__(self, opset: int = OPSET) -> None:
+        self.opset = opset
+        self._domains = {"ai.onnx.ml": ML_OPSET}
         self._nodes: list[NodeProto] = []
         self._initializers: list[TensorProto] = []
         self._functions: list[Any] = []
@@ -37,13 +38,13 @@ class Graph:
 
     def input(self, name: str, dtype: str, shape: Sequence[int]) -> str:
         """Declare an input; -1 is a free size (the first one is the number of rows)."""
-        self._inputs.append(helper.make_tensor_value_info(name, _TYPES[dtype], _dims(name, shape)))
+        self._inputs.append(helper.make_tensor_value_info(name, _type(dtype), _dims(name, shape)))
         return name
 
     def output(self, value: str, name: str, dtype: str, shape: Sequence[int]) -> None:
         """Declare ``value`` as the output called ``name``."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))
-        self._outputs.append(helper.make_tensor_value_info(name, _TYPES[dtype], _dims(name, shape)))
+        self._outputs.append(helper.make_tensor_value_info(name, _type(dtype), _dims(name, shape)))
 
     def const(self, value: NDArray[Any] | Sequence[Any] | float | int, dtype: str = "") -> str:
         """Add a constant and return its name."""
@@ -61,7 +62,15 @@ class Graph:
         return name
 
     def embed(self, model: ModelProto, inputs: Mapping[str, str]) -> list[str]:
-        """Put ``model`` inside: its inputs are fed from ``inputs``; return its outputs' names."""
+        """Put ``model`` inside: its inputs are fed from ``inputs``; return its outputs' names.
+
+        The model's standard operators are of the graph's opset, or mean the same in it.
+        """
+        for entry in model.opset_import:
+            if entry.domain not in _STANDARD:
+                self._domains[entry.domain] = entry.version
+        if any((node.domain, node.op_type) in _RETIRED for node in model.graph.node):
+            self._domains["ai.onnx.ml"] = LAST_CLASSIC_TREES
         prefix = f"{self._name('part')}/"
         inner = onnx.compose.add_prefix(model, prefix, rename_functions=True)
         fed = {prefix + name: value for name, value in inputs.items()}
@@ -77,15 +86,16 @@ class Graph:
         graph = helper.make_graph(
             self._nodes, "lepta", self._inputs, self._outputs, self._initializers
         )
+        domains = {"": self.opset, **self._domains}
+        imports = [helper.make_opsetid(name, version) for name, version in domains.items()]
         model = helper.make_model(
             graph,
             functions=self._functions,
             producer_name="lepta",
-            ir_version=IR_VERSION,
-            opset_imports=[
-                helper.make_opsetid("", OPSET),
-                helper.make_opsetid("ai.onnx.ml", ML_OPSET),
-            ],
+            opset_imports=imports,
+            ir_version=max(
+                IR_VERSION, helper.find_min_ir_version_for(imports, ignore_unknown=True)
+            ),
         )
         onnx.checker.check_model(model)
         return model
@@ -93,6 +103,12 @@ class Graph:
     def _name(self, stem: str) -> str:
         self._count += 1
         return f"{stem}_{self._count}"
+
+
+def _type(dtype: str) -> int:
+    if dtype == "string":
+        return int(TensorProto.STRING)
+    return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
 def _dims(name: str, shape: Sequence[int]) -> list[int | str]:
