@@ -29,6 +29,9 @@ class Kind(StrEnum):
 MEDIA = frozenset({Kind.IMAGE, Kind.VOLUME, Kind.AUDIO, Kind.MASK})
 """Kinds whose values are files to decode (paths, bytes or arrays), not plain values."""
 
+ARRAYS = MEDIA | {Kind.TEXT, Kind.SERIES}
+"""Kinds of which every value is an array of its own in the graph: media, texts and series."""
+
 
 class Role(StrEnum):
     """What a field is for."""

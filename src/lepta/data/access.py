@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepta.core.errors import DataError, DecodeError, LeptaError, Where
-from lepta.core.schema import MEDIA, Kind
+from lepta.core.schema import ARRAYS, MEDIA, Kind, Schema
 from lepta.data.files import FIX
 
 if TYPE_CHECKING:
@@ -74,9 +74,13 @@ def predictable(data: Dataset, name: str) -> Any:
     kind = data.schema[name].kind
     if kind not in MEDIA:
         return array(data, name) if kind in (Kind.NUMBER, Kind.DATETIME) else values(data, name)
-    if _is_tensor(data.table[name]):
-        return list(tensors(data.table[name]))
-    return [partial(read_bytes, data, name, row) for row in range(len(data))]
+    column = data.table[name]
+    if _is_tensor(column):
+        return list(tensors(column))
+    return [
+        partial(read_bytes, data, name, row) if there else None
+        for row, there in enumerate(present(data, name))
+    ]
 
 
 def _floats(column: Any, dtype: type) -> NDArray[Any]:
@@ -111,6 +115,16 @@ def decode(data: Dataset, name: str, row: int) -> NDArray[Any]:
     if kind not in MEDIA:
         raise DataError(f"{name!r} is of kind {kind.value}; there is nothing to decode.")
     return decoder_of(data, name, data.decoders.get(name))(row)
+
+
+def present(data: Dataset, name: str) -> NDArray[np.bool_]:
+    """Return whether each row has a value of a field."""
+    return np.asarray(data.table[name].is_valid().to_numpy(), np.bool_)
+
+
+def may_lack(schema: Schema, name: str) -> bool:
+    """Whether rows may lack a field: it has a tensor of its own, and there are other inputs."""
+    return schema[name].kind in ARRAYS and len(schema.inputs) > 1
 
 
 def decoder_of(data: Dataset, name: str, decoder: Decoder | None) -> Callable[[int], NDArray[Any]]:
@@ -160,17 +174,21 @@ class _Decoding:
 
 
 def missing_files(data: Dataset, name: str) -> list[int]:
-    """Return the rows whose file of a media field is absent."""
+    """Return the rows whose file of a media field is absent.
+
+    A row without a path counts only where the field is the only input; see :func:`may_lack`.
+    """
     import pyarrow as pa
 
     if not pa.types.is_large_string(data.table[name].type):
         return []
     known: dict[str, bool] = {}
     rows = []
+    lax = may_lack(data.schema, name)
     for row, path in enumerate(data.column(name)):
         if path is not None and path not in known:
             known[path] = data.files.exists(path)
-        if path is None or not known[path]:
+        if (not lax) if path is None else not known[path]:
             rows.append(row)
     return rows
 

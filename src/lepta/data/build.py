@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lepta.core.errors import DataError, SchemaError, Where, suggest
-from lepta.core.schema import MEDIA, Field, Kind, Role, Schema
+from lepta.core.schema import ARRAYS, MEDIA, Field, Kind, Role, Schema
 from lepta.core.values import label_of
 from lepta.data.clean import Cleaned, clean_column, compact_dates
 from lepta.data.infer import Facts, guess, kind_of
@@ -161,7 +161,7 @@ def _media(columns: dict[str, Any], raw: Raw, options: ReadOptions) -> dict[str,
     guesses = {}
     for name, column in columns.items():
         if name in given:
-            if given[name] in MEDIA:
+            if given[name] in ARRAYS - {Kind.TEXT}:
                 guesses[name] = Guess(given[name], "given")
             continue
         found = guess_media(name, column, raw.files)

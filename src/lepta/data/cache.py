@@ -54,6 +54,7 @@ def decoded(
     *,
     key: str,
     decoder: Decoder | None,
+    absent: NDArray[Any] | None,
     context: Context,
 ) -> NDArray[Any]:
     """Return the decoded values of a field (rows, ...); see :meth:`Dataset.decoded`.
@@ -77,7 +78,7 @@ def decoded(
         with _only_one(path):
             ready = _open(path)
             if ready is None:
-                produce = _producer(data, name, transform, decoder, _lent(folder, digests))
+                produce = _producer(data, name, transform, decoder, absent, _lent(folder, digests))
                 _Writer(data, name, path, digests).write(produce, context)
                 ready = _open(path)
     except OSError as error:
@@ -103,8 +104,10 @@ def row_digests(data: Dataset, name: str, context: Context) -> list[bytes]:
 
     column = data.table[name]
     if pa.types.is_large_string(column.type):
-        known = data.files.digests((str(path) for path in data.column(name)), context)
-        return [bytes.fromhex(digest) for digest in known]
+        paths = data.column(name)
+        known = data.files.digests((str(path) for path in paths if path is not None), context)
+        found = iter(known)
+        return [_digest(None) if path is None else bytes.fromhex(next(found)) for path in paths]
     return [_digest(value) for value in data.column(name)]
 
 
@@ -112,6 +115,8 @@ def _digest(value: Any) -> bytes:
     if isinstance(value, np.ndarray):
         head = f"{value.dtype.str}{value.shape}".encode()
         return hashlib.sha256(head + np.ascontiguousarray(value).tobytes()).digest()
+    if isinstance(value, list):
+        return hashlib.sha256(repr(value).encode()).digest()
     return hashlib.sha256(value or b"").digest()
 
 
@@ -120,14 +125,16 @@ def _producer(
     name: str,
     transform: access.Transform | None,
     decoder: Decoder | None,
+    absent: NDArray[Any] | None,
     lent: dict[int, NDArray[Any]],
 ) -> Produce:
     decode = access.decoder_of(data, name, decoder)
+    there = access.present(data, name)
 
     def produce(row: int) -> NDArray[Any]:
         if row in lent:
             return lent[row]
-        value = decode(row)
+        value = absent if absent is not None and not there[row] else decode(row)
         try:
             return np.asarray(value if transform is None else transform(value))
         except LeptaError as error:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lepta.core.schema import MEDIA, Field, Kind, Role
 from lepta.core.values import label_of
+from lepta.data.access import may_lack
 from lepta.data.issues import Issue, some
 from lepta.data.typos import near_labels
 
@@ -51,9 +52,9 @@ def _missing(data: Dataset, field: Field) -> Iterator[Issue]:
         severity="warning" if share > _OFTEN_MISSING or field.kind in MEDIA else "info",
         text=f"{field.name!r} is missing in {count} row(s) ({share:.0%}).",
         where=field.name,
-        fix="Learners fill gaps in; drop the column if nearly all is missing."
-        if field.kind not in MEDIA
-        else "Fill in the paths, or drop the rows.",
+        fix="Fill in the paths, or drop the rows."
+        if field.kind in MEDIA and not may_lack(data.schema, field.name)
+        else "Learners fill gaps in; drop the column if nearly all is missing.",
         rows=some(np.flatnonzero(values)),
     )
 

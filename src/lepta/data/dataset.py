@@ -230,6 +230,7 @@ class Dataset:
         *,
         key: str = "",
         decoder: Decoder | None = None,
+        absent: NDArray[Any] | None = None,
         context: Context | None = None,
     ) -> NDArray[Any]:
         """Return all decoded values of a media field as one memory-mapped array (rows, ...).
@@ -241,6 +242,7 @@ class Dataset:
             transform: what to do to each decoded value; all results must have one shape.
             key: a name for what ``transform`` does; a change of it makes a new cache.
             decoder: decoder and options to use instead of those of the dataset.
+            absent: what stands for the decoded value of a row that has none; None refuses them.
             context: progress, threads, and the folder of the cache.
 
         Raises:
@@ -250,7 +252,15 @@ class Dataset:
         from lepta.data.cache import decoded
 
         chosen = decoder or self.decoders.get(name)
-        return decoded(self, name, transform, key=key, decoder=chosen, context=context or Context())
+        return decoded(
+            self,
+            name,
+            transform,
+            key=key,
+            decoder=chosen,
+            absent=absent,
+            context=context or Context(),
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -280,6 +290,10 @@ class Dataset:
         from lepta.data.splits import split
 
         return split(self, valid=valid, test=test, seed=seed)
+
+    def present(self, name: str) -> NDArray[np.bool_]:
+        """Return whether each row has a value of a field, (rows,)."""
+        return access.present(self, name)
 
     def media(self) -> tuple[str, ...]:
         """Names of the fields that hold files or arrays to decode and are inputs."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lepta.core.schema import MEDIA, Kind, Role
+from lepta.core.schema import ARRAYS, Kind, Role
 from lepta.data import names
 from lepta.data.clean import looks_textual
 from lepta.data.media import Guess, has_media_suffix, sample
@@ -124,7 +124,7 @@ def _empty(facts: Facts) -> Meaning | None:
 def _media(facts: Facts) -> Meaning | None:
     if facts.media is None:
         return None
-    role = Role.INPUT if facts.media.kind in MEDIA - {Kind.MASK} else Role.IGNORE
+    role = Role.INPUT if facts.media.kind in ARRAYS - {Kind.MASK} else Role.IGNORE
     return Meaning(facts.media.kind, role, facts.media.reason)
 
 

@@ -55,9 +55,21 @@ def guess_media(name: str, column: Any, files: Files) -> Guess | None:
         first = next((v for v in column.slice(0, _SAMPLE).to_pylist() if v), b"")
         kind = _kind_of_bytes(first)
         return Guess(kind, "its bytes begin as such a file does") if kind else None
+    if _is_series(column):
+        return Guess(Kind.SERIES, "lists of numbers")
     if not pa.types.is_large_string(column.type):
         return None
     return _guess_paths(name, sample(column, _SAMPLE), files)
+
+
+def _is_series(column: Any) -> bool:
+    """Whether a column holds lists of numbers, or lists of lists of them."""
+    import pyarrow as pa
+
+    kind, depth = column.type, 0
+    while depth < 2 and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        kind, depth = kind.value_type, depth + 1
+    return bool(depth and (pa.types.is_integer(kind) or pa.types.is_floating(kind)))
 
 
 def _guess_tensor(kind: Any) -> Guess:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lepta.bundle.manifest import InputSpec, Signature
 from lepta.core.errors import DataError, InputError, Where
-from lepta.core.schema import MEDIA, Kind
+from lepta.core.schema import ARRAYS, Kind
 from lepta.core.values import label_of, number_of, seconds_of
 
 Array = NDArray[Any]
@@ -83,7 +83,10 @@ def load_media(spec: InputSpec, value: Any, row: int) -> tuple[bytes | Array, Wh
 
 
 def fit_media(spec: InputSpec, value: Array, where: Where) -> Array:
-    """Return one decoded image in the layout (height, width, channels) and dtype of ``spec``.
+    """Return one decoded value in the layout and dtype of ``spec``, which is without rows here.
+
+    Images are (height, width, channels), volumes (depth, height, width, channels), sounds
+    (samples,).
 
     Raises:
         InputError: the array has another number of channels, or its values do not fit.
@@ -98,7 +101,7 @@ def fit_media(spec: InputSpec, value: Array, where: Where) -> Array:
             where=where,
         )
     if 0 in array.shape:
-        raise InputError("The image is empty.", where=where)
+        raise InputError(f"The {spec.kind.value} is empty.", where=where)
     return _cast(array, np.dtype(spec.dtype), where)
 
 
@@ -120,7 +123,11 @@ def _cast(array: Array, dtype: np.dtype[Any], where: Where) -> Array:
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:
-    names = {3: ("height", "width", "channels"), 4: ("depth", "height", "width", "channels")}
+    names = {
+        1: ("samples",),
+        3: ("height", "width", "channels"),
+        4: ("depth", "height", "width", "channels"),
+    }
     labels = names.get(len(shape), ("any",) * len(shape))
     parts = [name if size == -1 else str(size) for name, size in zip(labels, shape, strict=True)]
     return f"({', '.join(parts)})"
@@ -129,12 +136,12 @@ def _shape_text(shape: tuple[int, ...]) -> str:
 def pack(signature: Signature, columns: Mapping[str, Array]) -> dict[str, Array]:
     """Pack per-field arrays into the graph's tensors.
 
-    Several plain fields share one tensor (rows, fields); a media field has its own.
+    Several plain fields share one tensor (rows, fields); media, texts and series have their own.
     """
     specs = {spec.name: spec for spec in signature.inputs}
     tensors: dict[str, Array] = {}
     for tensor in signature.tensors:
-        if len(tensor.fields) == 1 and specs[tensor.fields[0]].kind in MEDIA:
+        if len(tensor.fields) == 1 and specs[tensor.fields[0]].kind in ARRAYS:
             tensors[tensor.name] = columns[tensor.fields[0]]
             continue
         dtype = object if tensor.dtype == "string" else np.dtype(tensor.dtype)

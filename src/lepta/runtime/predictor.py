@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepta.bundle import Bundle
-from lepta.bundle.manifest import InputSpec, Manifest, Signature
-from lepta.core.errors import BundleError, InputError, LeptaError, Where
-from lepta.core.schema import MEDIA
-from lepta.runtime.decoders import DECODERS
-from lepta.runtime.pack import fit_media, load_media, missing_column, pack, to_array
+from lepta.bundle.manifest import Manifest, Signature
+from lepta.core.errors import BundleError, InputError
+from lepta.core.schema import ARRAYS
+from lepta.runtime.fields import FieldReader
+from lepta.runtime.pack import missing_column, pack, to_array
 from lepta.runtime.predictions import Predictions, gather
 from lepta.runtime.rows import Columns, to_columns
 from lepta.runtime.session import open_session
@@ -26,7 +26,7 @@ from lepta.tasks import Task
 
 Array = NDArray[Any]
 CHUNK = 64
-"""Rows decoded and run at a time where there are media fields; 4,096 elsewhere."""
+"""Rows decoded and run at a time where there are media, texts or series; 4,096 elsewhere."""
 TOLERANCE = 1e-3
 """Largest difference in a score that the self-test accepts between machines."""
 
@@ -63,9 +63,10 @@ class Predictor:
             self.bundle.read("model.onnx"), threads=threads, providers=providers
         )
         self._check_graph()
-        self._media = {s.name: s for s in self.signature.inputs if s.kind in MEDIA}
-        self._decoders = {
-            name: DECODERS.get(spec.decoder)(**spec.options) for name, spec in self._media.items()
+        self._readers = {
+            spec.name: FieldReader(spec, self.bundle.read)
+            for spec in self.signature.inputs
+            if spec.kind in ARRAYS
         }
         if self_test:
             self.self_test()
@@ -127,8 +128,8 @@ class Predictor:
     def batches(
         self, columns: Columns, count: int
     ) -> Iterator[tuple[NDArray[np.int64], dict[str, Array]]]:
-        """Yield (row numbers, tensors): rows in pieces, images of one shape together."""
-        size = CHUNK if self._media else 4096
+        """Yield (row numbers, tensors): rows in pieces, arrays of one shape together."""
+        size = CHUNK if self._readers else 4096
         with ThreadPoolExecutor(max(1, self.threads)) as pool:
             for begin in range(0, count, size):
                 rows = range(begin, min(begin + size, count))
@@ -142,36 +143,25 @@ class Predictor:
             if spec.name in columns
             else missing_column(spec, len(rows))
             for spec in self.signature.inputs
-            if spec.name not in self._media
+            if spec.name not in self._readers
         }
-        images = {
-            name: list(pool.map(lambda row, n=name: self._decode(n, columns[n][row], row), rows))
-            for name in self._media
+        arrays = {
+            name: list(pool.map(reader, self._values(columns, name, rows), rows))
+            for name, reader in self._readers.items()
         }
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for position in range(len(rows)):
-            groups[tuple(images[name][position].shape for name in self._media)].append(position)
+            groups[tuple(arrays[name][position].shape for name in arrays)].append(position)
         for positions in groups.values():
             chosen = np.array(positions)
             batch = {name: values[chosen] for name, values in plain.items()}
-            for name in self._media:
-                batch[name] = np.stack([images[name][p] for p in positions])
+            for name, values in arrays.items():
+                batch[name] = np.stack([values[p] for p in positions])
             yield chosen + rows.start, self.pack(batch)
 
-    def _decode(self, name: str, value: Any, row: int) -> Array:
-        spec = self._media[name]
-        loaded, where = load_media(spec, value, row)
-        if isinstance(loaded, bytes):
-            loaded = self._decode_bytes(spec, loaded, where)
-        return fit_media(spec, loaded, where)
-
-    def _decode_bytes(self, spec: InputSpec, data: bytes, where: Where) -> Array:
-        try:
-            decoded: Array = self._decoders[spec.name](data, name=where.file or "")
-        except LeptaError as error:
-            error.where = where
-            raise
-        return decoded
+    def _values(self, columns: Columns, name: str, rows: range) -> Sequence[Any]:
+        column = columns.get(name)
+        return [None] * len(rows) if column is None else column[rows.start : rows.stop]
 
     def _check_graph(self) -> None:
         inputs = {node.name for node in self.session.get_inputs()}

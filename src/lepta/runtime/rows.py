@@ -10,7 +10,7 @@ import numpy as np
 
 from lepta.bundle.manifest import InputSpec, Signature
 from lepta.core.errors import InputError, Where, suggest
-from lepta.core.schema import MEDIA
+from lepta.core.schema import ARRAYS, MEDIA, Kind
 
 Columns = dict[str, Sequence[Any]]
 Loader = Callable[[], bytes | np.ndarray[Any, Any]]
@@ -87,26 +87,49 @@ def _column(value: Any) -> Any:
 def _is_one(spec: InputSpec, value: Any) -> bool:
     """Whether ``value`` is one value of the field, not a column of them."""
     if isinstance(value, np.ndarray):
-        one = len(spec.shape) - 1
-        if spec.kind in MEDIA and spec.shape[-1] == 1 and value.ndim == one:
-            return bool(value.shape[-1] == 1)  # (height, width, 1), not (rows, height, width)
-        return value.ndim <= one if spec.kind in MEDIA else value.ndim == 0
+        return _is_one_array(spec, value)
+    if spec.kind == Kind.SERIES and isinstance(value, list | tuple):
+        return any(item is not None for item in value) and _is_one_array(spec, value)
     return not isinstance(value, Sequence) or isinstance(value, str | bytes)
+
+
+def _is_one_array(spec: InputSpec, value: Any) -> bool:
+    """The same of an array, or of the nested lists of a series."""
+    axes, last = _axes(value)
+    if spec.kind not in ARRAYS or (isinstance(value, np.ndarray) and value.dtype.kind in "OUS"):
+        return axes == 0
+    one = len(spec.shape) - 1
+    if spec.shape[-1] == 1 and axes == one:
+        return last == 1  # (height, width, 1), not (rows, height, width)
+    return axes <= one
+
+
+def _axes(value: Any) -> tuple[int, int]:
+    """Return how deep arrays or lists nest, and the length of the innermost; gaps left out."""
+    if isinstance(value, np.ndarray):
+        return value.ndim, value.shape[-1] if value.ndim else 0
+    if not isinstance(value, list | tuple):
+        return 0, 0
+    inner = [_axes(item) for item in value[:1000] if item is not None]
+    deepest = max(inner, default=(0, 0))
+    return deepest[0] + 1, deepest[1] if deepest[0] else len(value)
 
 
 def _single_field(rows: Any, signature: Signature) -> Mapping[str, Sequence[Any]]:
     if isinstance(rows, list | tuple) and not rows:
         return {spec.name: [] for spec in signature.inputs}
-    required = [spec for spec in signature.inputs if spec.required]
-    if len(required) != 1:
+    chosen = [spec for spec in signature.inputs if spec.required]
+    if len(signature.inputs) == 1:
+        chosen = list(signature.inputs)
+    if len(chosen) != 1:
         raise InputError(
-            f"The model takes {len(required)} inputs; {type(rows).__name__} does not name them.",
+            f"The model takes {len(signature.inputs)} inputs; {type(rows).__name__} does not name "
+            "them.",
             fix="Give a mapping of field names to values, a list of mappings, or a table.",
         )
-    spec = required[0]
-    if isinstance(rows, str | bytes | Path) or (
-        isinstance(rows, np.ndarray) and _is_one(spec, rows)
-    ):
+    spec = chosen[0]
+    whole = isinstance(rows, np.ndarray | list | tuple)
+    if isinstance(rows, str | bytes | Path) or (whole and _is_one(spec, rows)):
         return {spec.name: [rows]}
     if not isinstance(rows, Iterable):
         if spec.kind in MEDIA:

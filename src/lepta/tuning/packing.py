@@ -43,7 +43,8 @@ def pack_trial(
     with context.stage("packing", total=4, unit="step") as stage:
         model = to_onnx(best.fitted, best.temperature).SerializeToString()
         manifest = _manifest(trials, data, options)
-        bundle = Bundle(manifest, {"model.onnx": model, **best.fitted.workshop()})
+        members = {**best.fitted.front.members, **best.fitted.workshop()}
+        bundle = Bundle(manifest, {"model.onnx": model, **members})
         predictor = Predictor(bundle, threads=context.threads or 2)
         stage.advance()
         _check_parity(predictor, best, data["valid"], context)

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto
 
 from lepta.bundle.manifest import InputSpec, Signature, TensorSpec
-from lepta.core.errors import DataError, Where
+from lepta.core.errors import DataError
 from lepta.core.events import Context
-from lepta.core.files import sha256
-from lepta.core.schema import Kind
-from lepta.models.front.image import ImageFront, ImageOptions, array_type
+from lepta.core.schema import Field, Kind
+from lepta.models.front.audio import AudioFront
+from lepta.models.front.base import FieldFront
+from lepta.models.front.image import ImageFront, ImageOptions
+from lepta.models.front.series import SeriesFront
 from lepta.models.front.table import TableFront, TableStyle
+from lepta.models.front.text import TextFront
+from lepta.models.front.volume import VolumeFront
 from lepta.models.graph import Graph
-from lepta.runtime.pack import fit_media, to_array
-from lepta.runtime.session import open_session
+from lepta.runtime.pack import to_array
 from lepta.tasks import Task
 
 if TYPE_CHECKING:
     from lepta.data import Dataset
 
 PLAIN = (Kind.NUMBER, Kind.CATEGORY, Kind.DATETIME)
+"""Kinds of field that the table part prepares."""
+OTHERS = (Kind.VOLUME, Kind.AUDIO, Kind.TEXT, Kind.SERIES)
+"""Kinds of field, images left out, that have a part of their own."""
 TABLE = "\0table"
 """Key of the prepared table; no field can be called so."""
-_SAMPLE = 32
+PRESENT = "\0present"
+"""Key of the array (rows, optional fields) that says which of them each row has."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +43,29 @@ class Front:
     """Fitted preprocessing of every input field; its arrays are named ``table`` and by field."""
 
     table: TableFront | None
-    images: tuple[ImageFront, ...]
+    fields: tuple[FieldFront, ...]
+
+    @property
+    def images(self) -> tuple[ImageFront, ...]:
+        """The parts that prepare images."""
+        return tuple(part for part in self.fields if isinstance(part, ImageFront))
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Names of the fields that a row may lack, in the order of the columns of ``present``."""
+        return tuple(part.source.name for part in self.fields if part.optional)
 
     @property
     def inputs(self) -> tuple[InputSpec, ...]:
         """The public input fields."""
         plain = self.table.inputs if self.table else ()
-        return (*plain, *(image.input for image in self.images))
+        return (*plain, *(part.input for part in self.fields))
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """The tensors of the graph."""
         plain = self.table.tensors if self.table else ()
-        return (*plain, *(image.tensor_spec for image in self.images))
+        return (*plain, *(part.tensor_spec for part in self.fields))
 
     @property
     def categorical(self) -> tuple[int, ...]:
@@ -59,7 +76,13 @@ class Front:
     def names(self) -> tuple[str, ...]:
         """Names of the prepared arrays, in the order in which bodies take them."""
         plain = (TABLE,) if self.table else ()
-        return (*plain, *(image.source.name for image in self.images))
+        gaps = (PRESENT,) if self.optional else ()
+        return (*plain, *gaps, *(part.source.name for part in self.fields))
+
+    @property
+    def members(self) -> dict[str, bytes]:
+        """Files that the bundle needs beside the graph, by name: tokenizers."""
+        return {name: data for part in self.fields for name, data in part.members.items()}
 
     def signature(self, task: Task) -> Signature:
         """Return the signature of a model that begins with this preprocessing."""
@@ -69,51 +92,39 @@ class Front:
         """Declare the inputs and add the nodes; return the value names of the arrays."""
         tensors = {t.name: graph.input(t.name, t.dtype, t.shape) for t in self.tensors}
         values = {TABLE: self.table.emit(graph, tensors)} if self.table else {}
-        for image in self.images:
-            values[image.source.name] = image.emit(graph, tensors[image.tensor])
+        for part in self.fields:
+            values[part.source.name] = part.emit(graph, tensors[part.tensor])
+        there = [p.emit_present(graph, tensors[p.tensor]) for p in self.fields if p.optional]
+        if there:
+            values[PRESENT] = graph.op("Concat", *there, axis=1)
         return values
 
     def mirrored(self) -> Front:
         """Return the same preprocessing, with images flipped left to right."""
-        return replace(self, images=tuple(replace(i, mirror=True) for i in self.images))
+        turned = (
+            replace(part, mirror=True) if isinstance(part, ImageFront) else part
+            for part in self.fields
+        )
+        return replace(self, fields=tuple(turned))
 
-    def run(self, data: Dataset, context: Context) -> dict[str, NDArray[np.float32]]:
-        """Prepare a dataset: ``table`` (rows, columns), images (rows, channels, size, size).
+    def run(self, data: Dataset, context: Context) -> dict[str, NDArray[Any]]:
+        """Prepare a dataset; return its arrays by name, rows first.
 
-        With a backbone, images become features (rows, features).
+        ``table`` is (rows, columns), images are (rows, channels, size, size) or, with a backbone,
+        features (rows, features), volumes (rows, channels, side, side, side), sounds
+        (rows, bands, frames), series (rows, channels, length), texts (rows, length) of int64, and
+        ``present`` is (rows, optional fields).
         """
-        arrays: dict[str, NDArray[np.float32]] = {}
+        arrays: dict[str, NDArray[Any]] = {}
+        there = []
         if self.table is not None:
             arrays[TABLE] = self.table.run(plain_columns(data, self.table.inputs))
-        for image in self.images:
-            arrays[image.source.name] = self._run_image(image, data, context)
+        for part in self.fields:
+            arrays[part.source.name], present = part.run(data, context)
+            there += [present] if part.optional else []
+        if there:
+            arrays[PRESENT] = np.concatenate(there, axis=1)
         return arrays
-
-    def _run_image(self, image: ImageFront, data: Dataset, context: Context) -> NDArray[np.float32]:
-        model = image_graph(image).SerializeToString()
-        session = open_session(model)
-        where = Where(field=image.source.name)
-
-        def transform(decoded: NDArray[Any]) -> NDArray[np.float32]:
-            batch = fit_media(image.input, decoded, where)[None]
-            (prepared,) = session.run(None, {image.tensor: batch})
-            return np.asarray(prepared[0], np.float32)
-
-        return data.decoded(
-            image.source.name,
-            transform,
-            key=sha256(model),
-            decoder=(image.decoder, image.decoder_options),
-            context=context,
-        )
-
-
-def image_graph(image: ImageFront) -> ModelProto:
-    """Return the preprocessing of one image field as a model of its own."""
-    graph = Graph()
-    tensor = graph.input(image.tensor, image.dtype, (-1, -1, -1, image.channels))
-    graph.output(image.emit(graph, tensor), "prepared", "float32", image.out_shape)
-    return graph.build()
 
 
 def plain_columns(data: Dataset, specs: tuple[InputSpec, ...]) -> dict[str, NDArray[Any]]:
@@ -126,7 +137,13 @@ def _values(data: Dataset, spec: InputSpec) -> Any:
 
 
 def fit_front(
-    data: Dataset, *, style: TableStyle, image: ImageOptions | None, context: Context
+    data: Dataset,
+    *,
+    style: TableStyle,
+    image: ImageOptions | None,
+    kinds: Collection[Kind] = (),
+    gaps: bool = False,
+    context: Context,
 ) -> Front:
     """Fit the preprocessing of the input fields of training data.
 
@@ -134,21 +151,50 @@ def fit_front(
         data: the training rows.
         style: how plain fields are encoded.
         image: how image fields are prepared; None leaves them out.
+        kinds: which other kinds that have a part of their own (:data:`OTHERS`) are used.
+        gaps: whether rows may lack fields of these kinds even if no training row does, so long
+            as there is another input.
         context: progress and threads.
 
     Raises:
         DataError: no input field is left that the learner can use.
+        MissingExtraError: a kind of field needs a package that is not installed.
     """
     plain = tuple(f for f in data.schema.inputs if f.kind in PLAIN)
     specs = TableFront.fit({}, (), style) if not plain else _unfitted(plain, style)
     table = TableFront.fit(plain_columns(data, specs.inputs), plain, style) if plain else None
-    images = tuple(_fit_images(data, image)) if image is not None else ()
-    if table is None and not images:
+    used = {*kinds, Kind.IMAGE} if image is not None else set(kinds)
+    own = [f for f in data.schema.inputs if f.kind in used]
+    lax = gaps and len(own) + bool(plain) > 1
+    counts: Counter[Kind] = Counter()
+    fields = []
+    for source in own:
+        optional = lax or not data.present(source.name).all()
+        fields.append(_fit_field(data, source, counts[source.kind], optional, image))
+        counts[source.kind] += 1
+    if table is None and not fields:
         raise DataError(
             "There is no input field that this learner can use.",
             fix="Check kinds and roles with `lepta check`; override them with kinds= and roles=.",
         )
-    return Front(table=table, images=images)
+    return Front(table=table, fields=tuple(fields))
+
+
+def _fit_field(
+    data: Dataset, source: Field, number: int, optional: bool, image: ImageOptions | None
+) -> FieldFront:
+    """Return the fitted part of one field, the ``number``-th of its kind."""
+    tensor = f"{source.kind.value}_{number}"
+    if source.kind == Kind.IMAGE:
+        return ImageFront.fit(data, source, tensor, optional, image or ImageOptions())
+    if source.kind == Kind.VOLUME:
+        return VolumeFront.fit(data, source, tensor, optional)
+    if source.kind == Kind.AUDIO:
+        return AudioFront.fit(data, source, tensor, optional)
+    if source.kind == Kind.SERIES:
+        return SeriesFront.fit(data, source, tensor, optional)
+    member = "tokenizer.json" if number == 0 else f"tokenizer_{number + 1}.json"
+    return TextFront.fit(data, source, tensor, optional, member)
 
 
 def _unfitted(fields: tuple[Any, ...], style: TableStyle) -> TableFront:
@@ -156,21 +202,3 @@ def _unfitted(fields: tuple[Any, ...], style: TableStyle) -> TableFront:
         f.name: np.empty(0, object if f.kind == Kind.CATEGORY else np.float64) for f in fields
     }
     return TableFront.fit(empty, fields, style)
-
-
-def _fit_images(data: Dataset, options: ImageOptions) -> list[ImageFront]:
-    fronts = []
-    fields = [f for f in data.schema.inputs if f.kind == Kind.IMAGE]
-    rows = np.linspace(0, len(data) - 1, min(_SAMPLE, len(data))).astype(int)
-    for position, source in enumerate(fields):
-        sample = [data.decode(source.name, int(row)) for row in rows]
-        decoder = data.decoders.get(source.name) or _decoder_like(sample)
-        fronts.append(ImageFront.fit(source, f"image_{position}", decoder, sample, options))
-    return fronts
-
-
-def _decoder_like(sample: list[NDArray[Any]]) -> tuple[str, dict[str, Any]]:
-    """Return the decoder of files such as the arrays that were given instead of files."""
-    dtype = array_type(sample)
-    bits = {"uint8": 8, "uint16": 16}.get(str(dtype), 32)
-    return "image", {"channels": sample[0].shape[2], "bits": bits}

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lepta.bundle.manifest import InputSpec, TensorSpec
+from lepta.bundle.manifest import InputSpec
 from lepta.core.errors import DataError, Where
 from lepta.core.schema import Field
+from lepta.models.front.base import MediaFront, sample_of
 from lepta.models.graph import Graph
 from lepta.models.pretrained import Backbone
+
+if TYPE_CHECKING:
+    from lepta.data import Dataset
 
 Window = tuple[float, float]
 HU_WINDOWS: tuple[Window, ...] = ((-1000.0, 1000.0), (-160.0, 240.0), (-1350.0, 150.0))
@@ -38,48 +42,39 @@ class ImageOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageFront:
+class ImageFront(MediaFront):
     """Fitted preprocessing of one image field.
 
     ``mirror`` flips images left to right: training data may be seen both ways.
     """
 
-    source: Field
-    tensor: str
     dtype: str
     channels: int
     size: int
     windows: tuple[Window, ...]
-    decoder: str
-    decoder_options: dict[str, Any] = field(default_factory=dict)
     backbone: Backbone | None = None
     mirror: bool = False
 
     @classmethod
     def fit(
-        cls,
-        source: Field,
-        tensor: str,
-        decoder: tuple[str, dict[str, Any]],
-        sample: Sequence[NDArray[Any]],
-        options: ImageOptions,
+        cls, data: Dataset, source: Field, tensor: str, optional: bool, options: ImageOptions
     ) -> ImageFront:
         """Choose size and intensity windows from a sample of decoded images (H, W, C)."""
+        sample = sample_of(data, source.name)
         dtype = array_type(sample)
         side = int(np.median([max(image.shape[:2]) for image in sample]))
         size = options.size or int(np.clip(-(-side // 8) * 8, 16, MAX_SIZE))
         if options.backbone is not None:
             size = options.backbone.size
-        windows = options.windows or _windows(sample, dtype, source.unit)
         return cls(
             source=source,
             tensor=tensor,
+            optional=optional,
+            decoder=data.decoders.get(source.name) or decoder_like(sample),
             dtype=str(dtype),
             channels=_channels(source, sample),
             size=size,
-            windows=tuple(windows),
-            decoder=decoder[0],
-            decoder_options=dict(decoder[1]),
+            windows=tuple(options.windows or windows_of(sample, dtype, source.unit)),
             backbone=options.backbone,
         )
 
@@ -99,25 +94,16 @@ class ImageFront:
             dtype=self.dtype,
             shape=(-1, -1, -1, self.channels),
             unit=self.source.unit,
-            decoder=self.decoder,
-            options=self.decoder_options,
-        )
-
-    @property
-    def tensor_spec(self) -> TensorSpec:
-        """The graph's tensor for the field."""
-        return TensorSpec(
-            name=self.tensor,
-            dtype=self.dtype,
-            shape=(-1, -1, -1, self.channels),
-            fields=(self.source.name,),
+            decoder=self.decoder[0],
+            options=self.decoder[1],
+            required=not self.optional,
         )
 
     def emit(self, graph: Graph, tensor: str) -> str:
         """Add the nodes; return the name of the array (rows, channels, size, size) or features."""
         values = graph.op("Transpose", graph.op("Cast", tensor, to=1), perm=[0, 3, 1, 2])
         small = self._resize(graph, values)
-        parts = [_window(graph, small, low, high) for low, high in self.windows]
+        parts = [emit_window(graph, small, low, high) for low, high in self.windows]
         if self.backbone is not None:
             return self._features(graph, parts)
         return graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
@@ -168,13 +154,17 @@ def _channels(source: Field, sample: Sequence[NDArray[Any]]) -> int:
     return channels
 
 
-def _window(graph: Graph, values: str, low: float, high: float) -> str:
+def emit_window(graph: Graph, values: str, low: float, high: float) -> str:
+    """Add the nodes that bring ``low`` to 0, ``high`` to 1, and cut what is beyond."""
     shifted = graph.op("Sub", values, graph.const(low, "float32"))
     scaled = graph.op("Div", shifted, graph.const(max(high - low, 1e-6), "float32"))
     return graph.op("Clip", scaled, graph.const(0.0, "float32"), graph.const(1.0, "float32"))
 
 
-def _windows(sample: Sequence[NDArray[Any]], dtype: np.dtype[Any], unit: str) -> tuple[Window, ...]:
+def windows_of(
+    sample: Sequence[NDArray[Any]], dtype: np.dtype[Any], unit: str
+) -> tuple[Window, ...]:
+    """Return the intensity windows that suit a sample; see :class:`ImageOptions`."""
     if dtype.kind == "u":
         return ((0.0, float(np.iinfo(dtype).max)),)
     values = np.concatenate([image[::4, ::4].ravel() for image in sample])
@@ -182,3 +172,10 @@ def _windows(sample: Sequence[NDArray[Any]], dtype: np.dtype[Any], unit: str) ->
     if unit == "HU" or low < -500.0:
         return HU_WINDOWS
     return ((float(low), float(max(high, low + 1e-6))),)
+
+
+def decoder_like(sample: Sequence[NDArray[Any]]) -> tuple[str, dict[str, Any]]:
+    """Return the decoder of files such as the arrays that were given instead of files."""
+    dtype = array_type(sample)
+    bits = {"uint8": 8, "uint16": 16}.get(str(dtype), 32)
+    return "image", {"channels": sample[0].shape[2], "bits": bits}
