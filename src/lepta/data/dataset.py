@@ -19,6 +19,7 @@ from lepta.data.files import Files
 from lepta.data.issues import Issue
 from lepta.data.media import Decoder
 from lepta.data.options import ReadOptions
+from lepta.data.windows import WindowOptions, windows
 from lepta.tasks import Task, task_for
 
 Rows = NDArray[np.int64]
@@ -39,6 +40,7 @@ class Dataset:
         name: a short name for people.
         rows: position of each row in what was read, for messages.
         wish: name of the task and its options, where they are given; else the target tells.
+        window: how rows in order of time became these rows, where they did.
     """
 
     table: Any
@@ -50,6 +52,7 @@ class Dataset:
     name: str = "dataset"
     rows: Rows | None = None
     wish: tuple[str, Mapping[str, Any]] = ("", {})
+    window: WindowOptions | None = None
 
     @staticmethod
     def read(source: Any, *, context: Context | None = None, **options: Any) -> Dataset:
@@ -74,6 +77,9 @@ class Dataset:
         from lepta.data.splits import given_splits
 
         chosen = ReadOptions.parse({k: v for k, v in options.items() if v is not None})
+        if chosen.window.horizon and chosen.target is not None:
+            kinds = {chosen.target: Kind.NUMBER, **chosen.kinds}
+            chosen = chosen.model_copy(update={"kinds": kinds})
         raw = read_source(source, chosen, context or Context())
         built = build(raw, chosen)
         data = Dataset(
@@ -85,6 +91,8 @@ class Dataset:
             name=raw.name,
             wish=(chosen.task or "", chosen.task_options),
         )
+        if chosen.window.length or chosen.window.horizon:
+            data = windows(data, chosen.window)
         return replace(data, splits=given_splits(data))
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@ from pydantic import Field as Option
 
 from lepta.core.config import Config
 from lepta.core.schema import Kind, Role
+from lepta.data.windows import WindowOptions
 
 
 class ReadOptions(Config):
@@ -40,6 +41,9 @@ class ReadOptions(Config):
     formats: dict[str, str] = Option(
         default_factory=dict,
         description="Form of dates that are text, by field, such as %m/%d/%Y; else inferred.",
+    )
+    window: WindowOptions = Option(
+        default_factory=WindowOptions, description="Rows in order of time become windows."
     )
     format: str | None = Option(
         None, description="Name of the source that reads the data; chosen by the data if absent."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def split(data: Dataset, *, valid: float = 0.2, test: float = 0.2, seed: int = 0
     shares = np.array([1.0 - valid - test, valid, test])
     _require_rows(len(data), int((shares > 0).sum()))
     parts = _parts(data, shares, np.random.default_rng(seed))
-    return data.with_splits(_named(parts, shares))
+    return data.with_splits(_apart(data, _named(parts, shares)))
 
 
 def _unfinished(data: Dataset) -> dict[str, Ints]:
@@ -90,6 +91,21 @@ def _named(parts: Ints, shares: NDArray[np.float64]) -> dict[str, Ints]:
     return {
         name: np.flatnonzero(parts == part) for part, name in enumerate(NAMES) if shares[part] > 0
     }
+
+
+def _apart(data: Dataset, splits: dict[str, Ints]) -> dict[str, Ints]:
+    """Return splits without the rows whose forecast reaches into what a later split begins with."""
+    moments = _moments(data)
+    if data.window is None or data.window.horizon < 2 or moments is None:
+        return splits
+    rank = np.unique(moments, return_inverse=True)[1]
+    reach = -(-(data.window.horizon - 1) // data.window.step)
+    names = list(splits)
+    kept = dict(splits)
+    for name, later in pairwise(names):
+        rows = splits[name]
+        kept[name] = rows[rank[rows] + reach < rank[splits[later]].min()]
+    return kept
 
 
 def _completed(

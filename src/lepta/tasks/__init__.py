@@ -24,6 +24,7 @@ TASKS = Registry(
     "task",
     {
         "binary": "lepta.tasks.classification:Binary",
+        "forecasting": "lepta.tasks.forecasting:Forecasting",
         "multiclass": "lepta.tasks.classification:Multiclass",
         "regression": "lepta.tasks.regression:Regression",
     },

@@ -6,6 +6,7 @@ from lepta.tasks.metrics.base import Metric
 _DECISIONS = "lepta.tasks.metrics.decisions"
 _PROBABILITIES = "lepta.tasks.metrics.probabilities"
 _RANKING = "lepta.tasks.metrics.ranking"
+_FORECASTS = "lepta.tasks.forecasting.metrics"
 _NUMBERS = "lepta.tasks.metrics.numbers"
 
 METRICS = Registry(
@@ -22,6 +23,9 @@ METRICS = Registry(
         "log_loss": f"{_PROBABILITIES}:log_loss",
         "brier": f"{_PROBABILITIES}:brier",
         "ece": f"{_PROBABILITIES}:ece",
+        "forecast_coverage": f"{_FORECASTS}:coverage",
+        "forecast_mae": f"{_FORECASTS}:mae",
+        "forecast_rmse": f"{_FORECASTS}:rmse",
         "rmse": f"{_NUMBERS}:rmse",
         "mae": f"{_NUMBERS}:mae",
         "r2": f"{_NUMBERS}:r2",

@@ -1,0 +1,272 @@
+"""Windows over rows in order of time: what was seen, and what is to be forecast.
+
+A table of one row per moment becomes one row per *cutoff*: the present of one series. Each sees
+the last ``length`` rows of its series, and, when forecasting, is asked for the next ``horizon``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field as Option
+
+from lepta.core.config import Config
+from lepta.core.errors import DataError, SchemaError, Where, suggest
+from lepta.core.schema import Field, Kind, Role, Schema
+
+if TYPE_CHECKING:
+    from lepta.data.dataset import Dataset
+
+PAST, AHEAD, START, ROW = "past", "ahead", "start", "row"
+"""Fields of a window: (length, past fields), (horizon, known fields), and when the first row that
+is forecast (or, without a horizon, the row itself) takes place, or its number without a time."""
+ALL = "*"
+_KEPT = (Role.SPLIT, Role.WEIGHT, Role.GROUP)
+Floats = NDArray[np.float64]
+
+
+class WindowOptions(Config):
+    """How rows in order of time become windows."""
+
+    length: int = Option(default=0, ge=0, description="Rows of the past that are seen; 0: none.")
+    horizon: int = Option(
+        default=0,
+        ge=0,
+        description="Rows ahead to forecast; 0: predict the target of the last row.",
+    )
+    by: str | None = Option(
+        default=None, description="Field that tells series apart (a sensor, an engine, a shop)."
+    )
+    step: int = Option(default=1, ge=1, description="Rows from one window to the next.")
+    past: tuple[str, ...] = Option(
+        default=(), description="Fields whose past is seen; all numbers when none is named."
+    )
+    known: tuple[str, ...] = Option(
+        default=(), description="Numbers that are known ahead: a calendar, a plan, the weather."
+    )
+    also: tuple[str, ...] = Option(
+        default=(), description="Further fields to forecast with the target; * for all numbers."
+    )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which fields go where, checked against the schema."""
+
+    targets: tuple[str, ...]
+    past: tuple[str, ...]
+    known: tuple[str, ...]
+    still: tuple[Field, ...]
+    time: Field | None
+    by: Field | None
+
+
+def windows(data: Dataset, options: WindowOptions) -> Dataset:
+    """Return one row per cutoff, in order of time within each series.
+
+    Without a horizon each row keeps its fields and its target, and gains ``past``: the rows up to
+    and with it. With one, the target becomes an array (horizon, targets), and fields that change
+    are seen as part of ``past`` or ``ahead`` only. What is missing before the first row is NaN.
+
+    Args:
+        data: one row per moment, with a target that is a number and a time field (else rows are
+            taken as they come).
+        options: lengths, fields and the series.
+
+    Raises:
+        SchemaError: a field does not exist or is no number.
+        DataError: no series is long enough.
+    """
+    plan = _plan(data, options)
+    rows = _cutoffs(data, options, plan)
+    if not rows:
+        raise DataError(
+            f"No series is longer than the horizon of {options.horizon} rows.",
+            fix="Forecast fewer rows, or join series that belong together.",
+        )
+    order = np.concatenate([part for part, _ in rows])
+    picked = np.concatenate([position for _, position in _placed(rows)])
+    return _assembled(data, options, plan, order, picked, rows)
+
+
+def _plan(data: Dataset, options: WindowOptions) -> _Plan:
+    schema = data.schema
+    target = schema.one(Role.TARGET)
+    if target is None:
+        raise SchemaError("The dataset has no target.", fix="Name it with target=.")
+    free = [f.name for f in schema.inputs if f.kind == Kind.NUMBER and f.name != options.by]
+    also = tuple(free) if ALL in options.also else options.also
+    targets = (target.name, *(name for name in also if name != target.name))
+    shown = options.past or (*(targets if options.horizon else ()), *free)
+    for name in (*(targets if options.horizon else ()), *shown, *options.known):
+        _require_number(schema, name)
+    by = schema[options.by] if options.by is not None else None
+    kept = (Role.SPLIT, Role.WEIGHT) if options.horizon else (Role.INPUT, *_KEPT)
+    still = tuple(f for f in schema if f.role in kept and f.name != options.by)
+    return _Plan(
+        targets=targets,
+        past=tuple(dict.fromkeys(shown)),
+        known=options.known,
+        still=still,
+        time=schema.one(Role.TIME),
+        by=by,
+    )
+
+
+def _require_number(schema: Schema, name: str) -> None:
+    if name not in schema or schema[name].kind != Kind.NUMBER:
+        numbers = [f.name for f in schema if f.kind == Kind.NUMBER]
+        what = "is no number" if name in schema else "does not exist"
+        raise SchemaError(
+            f"The field {name!r} of the window {what}.{suggest(name, numbers)}",
+            where=Where(field=name),
+            fix=f"Numbers are: {', '.join(numbers[:50])}.",
+        )
+
+
+Series = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Rows of one series in order of time, and the places in it at which windows end."""
+
+
+def _cutoffs(data: Dataset, options: WindowOptions, plan: _Plan) -> list[Series]:
+    count = len(data)
+    moments = np.arange(count) if plan.time is None else data.numpy(plan.time.name)
+    keys = np.zeros(count, object) if plan.by is None else np.array(data.column(plan.by.name))
+    found = []
+    for key in dict.fromkeys(keys.tolist()):
+        mine = np.flatnonzero(keys == key)
+        mine = mine[np.argsort(moments[mine], kind="stable")]
+        first = 0 if not options.horizon else min(options.length, len(mine) - options.horizon) - 1
+        ends = np.arange(max(first, 0), len(mine) - options.horizon, options.step)
+        if len(ends):
+            found.append((mine, ends))
+    return found
+
+
+def _placed(rows: list[Series]) -> Iterator[Series]:
+    """Yield the series with the places counted over all series in a row."""
+    begin = 0
+    for mine, ends in rows:
+        yield mine, ends + begin
+        begin += len(mine)
+
+
+def _assembled(
+    data: Dataset,
+    options: WindowOptions,
+    plan: _Plan,
+    order: NDArray[np.int64],
+    picked: NDArray[np.int64],
+    rows: list[Series],
+) -> Dataset:
+    first = np.concatenate(
+        [np.full(len(e), s) for s, (_, e) in zip(_starts(rows), rows, strict=True)]
+    )
+    columns: dict[str, Any] = {}
+    fields: list[Field] = []
+
+    def add(field: Field, values: Any) -> None:
+        columns[field.name] = values
+        fields.append(field)
+
+    if options.length and plan.past:
+        seen = _looking_back(_matrix(data, plan.past, order), picked, first, options.length)
+        add(Field(name=PAST, kind=Kind.SERIES, reason=", ".join(plan.past)), _tensor(seen))
+    if options.horizon and plan.known:
+        ahead = _looking_ahead(_matrix(data, plan.known, order), picked, options.horizon)
+        add(Field(name=AHEAD, kind=Kind.SERIES, reason=", ".join(plan.known)), _tensor(ahead))
+    at = order[picked + (1 if options.horizon else 0)]
+    for field in plan.still:
+        add(field, data.table[field.name].take(at))
+    _add_context(data, options, plan, at, add)
+    target = data.schema[plan.targets[0]]
+    whole: NDArray[np.bool_] = np.ones(len(picked), np.bool_)
+    if options.horizon:
+        wanted = _looking_ahead(_matrix(data, plan.targets, order), picked, options.horizon)
+        whole = np.asarray(np.isfinite(wanted).all(axis=(1, 2)))
+        add(target.model_copy(update={"kind": Kind.SERIES}), _tensor(wanted))
+    else:
+        add(target, data.table[target.name].take(at))
+    return _dataset(data, options, plan, columns, fields, order[picked]).keep(whole)
+
+
+def _starts(rows: list[Series]) -> list[int]:
+    lengths = [len(mine) for mine, _ in rows]
+    return [0, *np.cumsum(lengths[:-1]).tolist()] if lengths else []
+
+
+def _matrix(data: Dataset, names: tuple[str, ...], order: NDArray[np.int64]) -> Floats:
+    return np.stack([np.asarray(data.numpy(name), np.float64)[order] for name in names], axis=1)
+
+
+def _looking_back(
+    matrix: Floats, ends: NDArray[np.int64], first: NDArray[np.int64], length: int
+) -> NDArray[np.float32]:
+    places = ends[:, None] + np.arange(1 - length, 1)
+    seen: NDArray[np.float32] = matrix[np.maximum(places, 0)].astype(np.float32)
+    seen[places < first[:, None]] = np.nan
+    return seen
+
+
+def _looking_ahead(matrix: Floats, ends: NDArray[np.int64], horizon: int) -> NDArray[np.float32]:
+    ahead: NDArray[np.float32] = matrix[ends[:, None] + np.arange(1, horizon + 1)].astype(
+        np.float32
+    )
+    return ahead
+
+
+def _tensor(values: NDArray[np.float32]) -> Any:
+    import pyarrow as pa
+
+    array = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(values))
+    return pa.chunked_array([array])
+
+
+def _add_context(
+    data: Dataset, options: WindowOptions, plan: _Plan, at: NDArray[np.int64], add: Any
+) -> None:
+    """Add when it is, and whose series it is."""
+    if plan.time is None and options.horizon:
+        reason = "which row of its series is forecast first: rows are in order of time"
+        add(Field(name=ROW, kind=Kind.NUMBER, role=Role.TIME, reason=reason), at.astype(np.float64))
+    if plan.time is not None:
+        moments = data.table[plan.time.name].take(at)
+        orders_only = plan.by is not None and not options.horizon
+        role = Role.IGNORE if orders_only else Role.TIME
+        add(plan.time.model_copy(update={"role": role}), moments)
+        if options.horizon and plan.time.kind == Kind.DATETIME:
+            add(Field(name=START, kind=Kind.DATETIME, reason="the first row forecast"), moments)
+    if plan.by is not None:
+        role = Role.INPUT if options.horizon else Role.GROUP
+        kind = Kind.CATEGORY if options.horizon else Kind.ID
+        field = plan.by.model_copy(update={"role": role, "kind": kind})
+        add(field, data.table[plan.by.name].take(at))
+
+
+def _dataset(
+    data: Dataset,
+    options: WindowOptions,
+    plan: _Plan,
+    columns: dict[str, Any],
+    fields: list[Field],
+    rows: NDArray[np.int64],
+) -> Dataset:
+    import pyarrow as pa
+
+    made = replace(
+        data,
+        table=pa.table(columns),
+        schema=Schema(fields=tuple(fields)),
+        splits={},
+        rows=data.row_numbers[rows] - 1,
+        window=options,
+    )
+    if not options.horizon:
+        return made
+    wished = data.wish[1] if data.wish[0] in ("", "forecasting") else {}
+    asked = {**wished, "horizon": options.horizon, "fields": plan.targets}
+    return made.with_task("forecasting", **asked)
