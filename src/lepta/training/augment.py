@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lepta.core.errors import TrainError
+
 
 def draw_places(count: int, generator: torch.Generator) -> Tensor:
     """Return a random affine map an image, (count, 2, 3), from new places to old ones.
@@ -41,3 +43,23 @@ def change(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def _uniform(count: int, reach: float, generator: torch.Generator) -> Tensor:
     return (torch.rand(count, generator=generator) * 2 - 1) * reach
+
+
+def blend(tensors: list[Tensor], share: float, others: Tensor) -> list[Tensor]:
+    """Return rows blended with others: mixup (Zhang et al. 2018, arXiv:1710.09412).
+
+    Args:
+        tensors: each with rows first.
+        share: how much of each row is kept, in [0, 1].
+        others: (rows,), which row is blended into each.
+
+    Raises:
+        TrainError: a tensor holds codes, which cannot be blended.
+    """
+    for tensor in tensors:
+        if not tensor.is_floating_point():
+            raise TrainError(
+                "Mixup blends numbers, but a field comes as codes (text tokens, say).",
+                fix="Leave mixup at 0 for this data.",
+            )
+    return [share * tensor + (1 - share) * tensor[others] for tensor in tensors]

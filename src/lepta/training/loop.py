@@ -1,13 +1,12 @@
-"""The loop: epochs over shuffled batches, the best epoch kept."""
+"""The loop: epochs over shuffled batches, the best epoch kept, the state written now and then."""
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,58 +14,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lepta.core.errors import TrainError
 from lepta.core.events import Context, Stage
 from lepta.engine import choose
+from lepta.engine.worker import Alone, Worker
 from lepta.tasks import Task
 from lepta.tasks.objective import Objective, objective_of
-from lepta.training.augment import change, draw_places, move
+from lepta.training.finder import find_learning_rate
+from lepta.training.layout import fast_layout
+from lepta.training.options import LoopOptions
+from lepta.training.probes import Probe
+from lepta.training.rows import Rows, batches, count_steps, seed_of, share
+from lepta.training.schedule import SCHEDULES
+from lepta.training.state import (
+    STATE,
+    Progress,
+    bytes_to_tensors,
+    identity,
+    optimiser_tensors,
+    place_like,
+    read_progress,
+    restore_optimiser,
+    tensors_to_bytes,
+    whole,
+)
+from lepta.training.step import Stepper
 
+__all__ = ["LoopOptions", "Rows", "predict_network", "train_network"]
 
-@dataclass(frozen=True)
-class LoopOptions:
-    """How a network is trained.
-
-    Attributes:
-        epochs: epochs at the most; fewer when the time budget is short.
-        batch: rows in a step.
-        learning_rate: highest rate of the one-cycle schedule.
-        weight_decay: decoupled weight decay of AdamW.
-        patience: epochs without a better validation loss after which to stop.
-        augment: whether images are changed a little in each epoch.
-        focal: exponent of the focal loss, for classes of which one is rare; 0 is the plain loss.
-        smoothing: share of each target spread over all classes.
-        device: where to compute, as ``lepta.engine.choose`` reads it: "auto", "cpu", "cuda:0:bf16".
-    """
-
-    epochs: int = 30
-    batch: int = 32
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    patience: int = 8
-    augment: bool = True
-    device: str = "auto"
-    focal: float = 0.0
-    smoothing: float = 0.0
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Prepared arrays in the order in which the network takes them, targets, and row weights.
-
-    Attributes:
-        arrays: each with rows first.
-        y: targets, as the task's objective takes them: an array with rows first (classes,
-            numbers, masks), or a list with one item a row (boxes).
-        weights: (rows,), or None where all rows count the same.
-    """
-
-    arrays: Sequence[NDArray[np.float32]]
-    y: Any
-    weights: NDArray[np.float64] | None = None
-
-    def batch(self, rows: NDArray[np.int64]) -> list[Tensor]:
-        """Return the chosen rows as tensors."""
-        return [torch.from_numpy(np.ascontiguousarray(array[rows])) for array in self.arrays]
+_PIECE = 128
+"""Rows that are evaluated at once."""
+_LOOK = 10
+"""Steps between two looks at the clock where workers must agree."""
 
 
 def train_network(
@@ -75,136 +54,280 @@ def train_network(
     """Train in place and return the network with the weights of its best epoch.
 
     The loss is the task's objective; the best epoch is that with the least plain loss (neither
-    focal nor smoothed) on ``valid``. The order of rows depends on the seed and the epoch alone.
+    focal nor smoothed) on ``valid``. All randomness comes from the seed and from what it is for
+    (epoch, step), so a training that goes on from ``options.checkpoint`` ends with the weights of
+    one that was never disturbed.
+
+    Raises:
+        TrainError: the loss is not finite from the start; a checkpoint cannot be written.
     """
-    run = _Run(network, train, valid, task, options, context)
-    with context.stage("training", total=options.epochs, unit="epoch") as stage:
-        return run.fit(stage)
+    folder = None
+    if options.checkpoint is not None:
+        folder = Path(options.checkpoint) / identity(network, train, options, context.seed)
+    worker = Alone(folder, context)
+    return train_as(worker, network, train, valid, task, options)
 
 
-class _Run:
+def train_as(
+    worker: Worker, network: nn.Module, train: Rows, valid: Rows, task: Task, options: LoopOptions
+) -> nn.Module:
+    """Train as one of several workers, or alone; every one returns the whole network."""
+    with _own_randomness(), fast_layout(network):
+        return Loop(worker, network, train, valid, task, options).run()
+
+
+class Loop:
+    """One training in one worker.
+
+    Args:
+        worker: rank, checkpoints, reports.
+        network: weights to begin with, on the CPU.
+        train: rows to learn from.
+        valid: rows to choose the epoch by.
+        task: names the objective.
+        options: how.
+    """
+
     def __init__(
         self,
+        worker: Worker,
         network: nn.Module,
         train: Rows,
         valid: Rows,
         task: Task,
         options: LoopOptions,
-        context: Context,
     ) -> None:
-        torch.manual_seed(context.seed)
-        self.device = choose(options.device, threads=context.threads)
-        torch.set_num_threads(self.device.threads)
-        self.network = network.to(self.device.device)
-        _lay_channels_last(network)
+        self.worker, self.context, self.options = worker, worker.context, options
         self.train, self.valid = train, valid
         self.objective = objective_of(task, focal=options.focal, smoothing=options.smoothing)
         self.plain = objective_of(task)
         for objective in (self.objective, self.plain):
             objective.fit(train.y)
+        device = choose(options.device, threads=self.context.threads)
+        torch.set_num_threads(device.threads)
+        self.network = network.to(device.device).train()
         _set_scale(network, self.objective)
-        self.options, self.context = options, context
-        self.steps = max(1, math.ceil(len(train.y) / options.batch))
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(),
-            lr=options.learning_rate,
-            weight_decay=options.weight_decay,
-            fused=True,
-        )
-        self.total = options.epochs * self.steps
-        self.done = 0
+        saved = worker.load() or {}
+        self.at = read_progress(saved) if saved else self._begin(device)
+        device = device.model_copy(update={"precision": self.at.precision})
+        if saved:
+            network.load_state_dict(bytes_to_tensors(saved["network.safetensors"]))
+        self.step = self._stepper(device)
+        self.best = _tensors(saved, "best.safetensors")
+        self.average: dict[str, Tensor] = {}
+        if options.average > 0:
+            self.average = {name: parameter.detach().clone() for name, parameter in self._learned()}
+        self._restore(saved)
+        self.steps = count_steps(len(train), self.at.batch)
+        self.saved_at = time.monotonic()
 
-    def fit(self, stage: Stage) -> nn.Module:
-        best, best_loss, stale = copy.deepcopy(self.network.state_dict()), math.inf, 0
-        for epoch in range(self.options.epochs):
-            began = time.monotonic()
-            train_loss = self.epoch(epoch)
-            loss = self.evaluate()
-            stage.advance(loss=train_loss, valid_loss=loss)
-            stale += 1
-            if loss < best_loss:
-                best, best_loss, stale = copy.deepcopy(self.network.state_dict()), loss, 0
-            if epoch == 0:
-                self._fit_budget(time.monotonic() - began)
-            if self.done >= self.total or stale > self.options.patience:
-                break
-        self.network.load_state_dict(best)
+    def _begin(self, device: Any) -> Progress:
+        """Choose what is left to choose."""
+        options = self.options
+        probe = Probe(self.network, self.train, self.objective, options, self.context)
+        device = probe.precision(device)
+        batch = probe.batch(device) if options.batch == "auto" else options.batch
+        rate = options.learning_rate
+        if rate == "auto":
+            rate = find_learning_rate(
+                self.network,
+                self.train,
+                self.objective,
+                options,
+                device,
+                self.context.seed,
+                batch,
+            ).best
+        steps = count_steps(len(self.train), batch)
+        return Progress(device.precision, batch, rate, total=options.epochs * steps)
+
+    def _stepper(self, device: Any) -> Stepper:
+        called = self.network
+        if self.options.compile:
+            called.compile()
+        place = (self.worker.rank, self.worker.world)
+        return Stepper(
+            self.network, self.train, self.objective, self.options, device, place, called
+        )
+
+    def run(self) -> nn.Module:
+        """Train to the end, or until the worker is to stop; return the best network."""
+        with self.context.stage("training", total=self.options.epochs, unit="epoch") as stage:
+            if self.at.epoch > 0:
+                stage.advance(self.at.epoch)
+            while not self.at.finished:
+                began, first = time.monotonic(), self.at.step
+                if not self._epoch():
+                    break
+                self._judge(stage, time.monotonic() - began, max(1, self.steps - first))
+        self._save()
+        if not self.best:
+            self._keep()
+        self.network.load_state_dict(self.best)
         return self.network.eval().cpu()
+
+    def _epoch(self) -> bool:
+        """Take the steps that the epoch still has; return whether it came to its end."""
+        seed, at = self.context.seed, self.at
+        schedule = SCHEDULES[self.options.schedule]
+        losses: list[Tensor] = []
+        stopping = False
+        for number, rows in enumerate(batches(len(self.train), at.batch, seed, at.epoch)):
+            if number < at.step:
+                continue
+            done = at.epoch * self.steps + number
+            rate = at.rate * schedule(min(done / at.total, 1.0))
+            losses.append(self.step(rows, seed_of(seed, at.epoch, number), rate))
+            self._follow(done)
+            at.step = number + 1
+            stopping, saving = self._look()
+            if stopping or saving:
+                at.losses, losses = at.losses + _sum(losses), []
+            if saving:
+                self._save()
+            if stopping and at.step < self.steps:
+                return False
+        at.losses += _sum(losses)
+        return True
+
+    def _judge(self, stage: Stage, seconds: float, steps: int) -> None:
+        """Evaluate the epoch, keep the weights when they are the best, see whether to go on."""
+        at, options = self.at, self.options
+        loss, mean = self._evaluate(), self._mean(at.losses / self.steps)
+        at.epoch, at.step, at.losses = at.epoch + 1, 0, 0.0
+        stage.advance(loss=mean, valid_loss=loss, seconds=seconds)
+        if not math.isfinite(mean) and not self.best:
+            raise TrainError(
+                f"The training loss is {mean} after epoch {at.epoch}.",
+                fix="Take a lower learning rate, or device='cpu:fp32'; look for huge values.",
+            )
+        at.stale += 1
+        if loss < at.best:
+            at.best, at.stale = loss, 0
+            self._keep()
+        if at.epoch == 1:
+            self._fit_budget(seconds * self.steps / steps)
+        at.finished = (
+            at.epoch >= options.epochs
+            or at.epoch * self.steps >= at.total
+            or at.stale > options.patience
+            or not math.isfinite(mean)
+        )
 
     def _fit_budget(self, seconds: float) -> None:
         """Shorten the schedule so that it ends before the deadline."""
         left = self.context.seconds_left()
         if left < math.inf:
             affordable = 1 + max(0, int(0.95 * left / max(seconds, 1e-6)))
-            self.total = min(self.total, affordable * self.steps)
+            self.at.total = min(self.at.total, affordable * self.steps)
 
-    def epoch(self, epoch: int) -> float:
-        self.network.train()
-        generator = torch.Generator().manual_seed(self.context.seed * 1_000_003 + epoch)
-        losses = []
-        for rows in self._order(generator):
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.options.learning_rate * _one_cycle(self.done / self.total)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss = self._loss(self.train, rows, generator)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self.optimiser.step()
-            self.done += 1
-            losses.append(float(loss.detach()))
-        return float(np.mean(losses))
+    def _evaluate(self) -> float:
+        """Return the mean validation loss, of the averaged weights where there are some."""
+        rank, world = self.worker.rank, self.worker.world
+        rows = np.arange(len(self.valid))
+        pieces = np.array_split(rows, math.ceil(len(rows) / (_PIECE * world)))
+        mine = [share(piece, rank, world) for piece in pieces]
+        with self._averaged():
+            losses, weights = self.step.evaluate(self.valid, self.plain, mine)
+        losses, weights = self._sums(losses, weights)
+        return losses / weights if weights > 0 else math.inf
 
-    def _order(self, generator: torch.Generator) -> Iterator[NDArray[np.int64]]:
-        order = torch.randperm(len(self.train.y), generator=generator).numpy()
-        pieces = np.array_split(order, self.steps)
-        yield from (piece for piece in pieces if len(piece) > 1 or self.steps == 1)
+    def _learned(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((n, p) for n, p in self.network.named_parameters() if p.requires_grad)
 
-    def _loss(self, data: Rows, rows: NDArray[np.int64], generator: torch.Generator) -> Tensor:
-        tensors, y = data.batch(rows), self.objective.targets(data.y, rows)
-        if self.options.augment and any(tensor.ndim == 4 for tensor in tensors):
-            theta = draw_places(len(rows), generator)
-            y = self.objective.moved(y, theta)
-            tensors = [change(move(t, theta), generator) if t.ndim == 4 else t for t in tensors]
-        with self._autocast():
-            raw = self._forward(tensors)
-        losses = self.objective.losses(raw.float().cpu(), y)
-        if data.weights is None:
-            return losses.mean()
-        weights = torch.from_numpy(data.weights[rows]).float()
-        return (losses * weights).sum() / weights.sum()
+    def _follow(self, done: int) -> None:
+        """Let the running mean of the weights follow them (Polyak & Juditsky 1992)."""
+        if not self.average:
+            return
+        decay = min(self.options.average, (1 + done) / (10 + done))
+        now = [parameter.detach() for _, parameter in self._learned()]
+        torch._foreach_lerp_(list(self.average.values()), now, 1 - decay)
 
-    def _forward(self, tensors: list[Tensor]) -> Tensor:
-        moved = [tensor.to(self.device.device) for tensor in tensors]
-        laid = [
-            t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in moved
-        ]
-        raw: Tensor = self.network(*laid)
-        return raw
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Put the averaged weights in the network's place for a while."""
+        own = {name: p.data for name, p in self._learned() if self.average}
+        try:
+            for name, parameter in self._learned():
+                parameter.data = self.average.get(name, parameter.data)
+            yield
+        finally:
+            for name, parameter in self._learned():
+                parameter.data = own.get(name, parameter.data)
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
-        if self.device.precision not in kinds:
-            return nullcontext()
-        return torch.autocast(self.device.device.split(":")[0], kinds[self.device.precision])
+    def _keep(self) -> None:
+        """Keep a copy of the weights."""
+        with self._averaged():
+            state = self.network.state_dict()
+            self.best = {name: whole(tensor).cpu().clone() for name, tensor in state.items()}
 
-    @torch.no_grad()
-    def evaluate(self) -> float:
-        self.network.eval()
-        losses = []
-        for rows in np.array_split(
-            np.arange(len(self.valid.y)), math.ceil(len(self.valid.y) / 128)
-        ):
-            with self._autocast():
-                raw = self._forward(self.valid.batch(rows)).float().cpu()
-            losses.append(self.plain.losses(raw, self.plain.targets(self.valid.y, rows)))
-        return float(np.average(torch.cat(losses).numpy(), weights=self.valid.weights))
+    def _look(self) -> tuple[bool, bool]:
+        """Return whether to stop and whether to save now; the same for all workers."""
+        if self.worker.world > 1 and self.at.step % _LOOK and self.at.step < self.steps:
+            return False, False
+        stopping = self.worker.should_stop()
+        if self.worker.folder is None:
+            return stopping, False
+        late = time.monotonic() - self.saved_at >= self.options.checkpoint_seconds
+        return stopping, self._sums(float(late and self.worker.rank == 0), 0.0)[0] > 0
+
+    def _save(self) -> None:
+        """Write a checkpoint: whatever the rest of the training depends on."""
+        if self.worker.folder is None:
+            return
+        at = self.at
+        state = self.step.scaler.state_dict()
+        at.scale, at.grown = state.get("scale", 0.0), state.get("_growth_tracker", 0)
+        members = {
+            STATE: at.json(),
+            "network.safetensors": tensors_to_bytes(self.network.state_dict()),
+            "optimiser.safetensors": tensors_to_bytes(
+                optimiser_tensors(self.network, self.step.optimiser)
+            ),
+            "average.safetensors": tensors_to_bytes(self.average),
+            "best.safetensors": tensors_to_bytes(self.best),
+        }
+        self.worker.save(members, at.epoch * self.steps + at.step)
+        self.saved_at = time.monotonic()
+
+    def _restore(self, saved: Mapping[str, bytes]) -> None:
+        """Go on from what :meth:`_save` wrote; the network has its weights already."""
+        if not saved:
+            return
+        restore_optimiser(
+            self.network, self.step.optimiser, _tensors(saved, "optimiser.safetensors")
+        )
+        for name, tensor in _tensors(saved, "average.safetensors").items():
+            self.average[name] = place_like(self.average[name], tensor)
+        if self.at.scale > 0:
+            scaler = self.step.scaler
+            scaler.load_state_dict(
+                scaler.state_dict() | {"scale": self.at.scale, "_growth_tracker": self.at.grown}
+            )
+
+    def _sums(self, *values: float) -> list[float]:
+        """Return values summed over all workers."""
+        if self.worker.world == 1:
+            return list(values)
+        import torch.distributed as dist
+
+        device = self.step.device.device if dist.get_backend() == "nccl" else "cpu"
+        tensor = torch.tensor(values, dtype=torch.float64, device=device)
+        dist.all_reduce(tensor)
+        summed: list[float] = tensor.tolist()
+        return summed
+
+    def _mean(self, loss: float) -> float:
+        """Return the mean loss of a batch from every worker's part of it."""
+        return self._sums(loss)[0]
 
 
-def _lay_channels_last(network: nn.Module) -> None:
-    """Store convolution weights channels last, which CPUs compute faster."""
-    for parameter in network.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+def _sum(losses: list[Tensor]) -> float:
+    return math.fsum(torch.stack(losses).tolist()) if losses else 0.0
+
+
+def _tensors(saved: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
+    return bytes_to_tensors(saved[name]) if name in saved else {}
 
 
 def _set_scale(network: nn.Module, objective: Objective) -> None:
@@ -215,11 +338,12 @@ def _set_scale(network: nn.Module, objective: Objective) -> None:
             buffers[name].copy_(value)
 
 
-def _one_cycle(progress: float, warm: float = 0.2) -> float:
-    """Rise linearly, then fall as a cosine (Smith & Topin 2017, arXiv:1708.07120)."""
-    if progress < warm:
-        return 0.05 + 0.95 * progress / warm
-    return max(0.001, 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm))))
+@contextmanager
+def _own_randomness() -> Iterator[None]:
+    """Leave the caller's random numbers as they were."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    with torch.random.fork_rng(devices):
+        yield
 
 
 @torch.no_grad()
@@ -229,5 +353,5 @@ def predict_network(
     """Return raw scores (rows, width) in float32."""
     network.eval()
     rows = Rows([arrays[name] for name in names], np.empty(len(arrays[names[0]])))
-    pieces = np.array_split(np.arange(len(rows.y)), max(1, math.ceil(len(rows.y) / 128)))
+    pieces = np.array_split(np.arange(len(rows)), max(1, math.ceil(len(rows) / _PIECE)))
     return np.concatenate([network(*rows.batch(piece)).float().numpy() for piece in pieces])

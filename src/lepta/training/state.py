@@ -1,0 +1,156 @@
+"""The state of a training as safetensors and JSON, from which it goes on to the last bit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lepta.core.errors import TrainError
+from lepta.training.options import LoopOptions
+from lepta.training.rows import Rows
+
+STATE = "state.json"
+_SAMPLE = 64
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        precision, batch, rate: what was chosen at the start.
+        epoch: epochs finished.
+        step: steps done in the epoch that runs.
+        total: steps of the whole schedule.
+        losses: sum of the losses of the steps done in this epoch.
+        best: least validation loss so far.
+        stale: epochs since.
+        finished: whether there is nothing left to do.
+        scale, grown: of the gradients, where they are scaled (fp16).
+    """
+
+    precision: str = "fp32"
+    batch: int = 0
+    rate: float = 0.0
+    epoch: int = 0
+    step: int = 0
+    total: int = 0
+    losses: float = 0.0
+    best: float = float("inf")
+    stale: int = 0
+    finished: bool = False
+    scale: float = 0.0
+    grown: int = 0
+
+    def json(self) -> bytes:
+        """Return it as JSON; floats survive to the last bit."""
+        return json.dumps(asdict(self)).encode()
+
+
+def read_progress(members: Mapping[str, bytes]) -> Progress:
+    """Return how far the training in a checkpoint is.
+
+    Raises:
+        TrainError: it was written by another version.
+    """
+    found = json.loads(members[STATE])
+    if set(found) != {item.name for item in fields(Progress)}:
+        raise TrainError(
+            "The checkpoint was written by another version of Lepta.",
+            fix="Train anew with another folder, or go on with the version that wrote it.",
+        )
+    return Progress(**found)
+
+
+def tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """Return tensors by name as safetensors; sharded ones are gathered (by all workers at once)."""
+    from safetensors.torch import save
+
+    return save(
+        {name: whole(tensor).cpu().contiguous().clone() for name, tensor in tensors.items()}
+    )
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return a tensor without its history, and all of it where each worker holds a share."""
+    tensor = tensor.detach()
+    gather = getattr(tensor, "full_tensor", None)
+    return tensor if gather is None else gather()
+
+
+def bytes_to_tensors(data: bytes) -> dict[str, Tensor]:
+    """Return what :func:`tensors_to_bytes` wrote, on the CPU."""
+    from safetensors.torch import load
+
+    found: dict[str, Tensor] = load(data)
+    return found
+
+
+def optimiser_tensors(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimiser's tensors, named after weights: "head.weight/exp_avg"."""
+    return {
+        f"{name}/{key}": value
+        for name, parameter in network.named_parameters()
+        for key, value in optimiser.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimiser(
+    network: nn.Module, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """Give the optimiser its tensors back, each laid out in memory like its weight."""
+    names = dict(network.named_parameters())
+    for full, saved in tensors.items():
+        name, _, key = full.rpartition("/")
+        parameter = names[name]
+        held = saved.to(parameter.device)
+        if saved.shape == parameter.shape:
+            held = place_like(parameter, saved)
+        optimiser.state[parameter][key] = held
+
+
+def place_like(parameter: Tensor, saved: Tensor) -> Tensor:
+    """Return a tensor with the values of ``saved``, laid out and spread out as ``parameter``."""
+    if hasattr(parameter, "full_tensor"):
+        from torch.distributed.tensor import distribute_tensor
+
+        held: Any = parameter
+        spread: Tensor = distribute_tensor(
+            saved.to(held.device), held.device_mesh, list(held.placements)
+        )
+        return spread
+    return torch.empty_like(parameter, dtype=saved.dtype).copy_(saved)
+
+
+def identity(network: nn.Module, train: Rows, options: LoopOptions, seed: int) -> str:
+    """Return a name for this training: of network, rows, options and seed.
+
+    Trainings that are not the same get different names, so that none goes on from the state of
+    another. Of the rows it sees the shapes, a sample and the targets.
+    """
+    digest = hashlib.sha256()
+    kept = {
+        name: value
+        for name, value in asdict(options).items()
+        if name not in ("checkpoint", "checkpoint_seconds", "workers", "engine", "address")
+    }
+    digest.update(json.dumps([kept, seed, len(train)]).encode())
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        start = tensor.detach().reshape(-1)[:_SAMPLE].double().cpu()
+        digest.update(start.numpy().tobytes())
+    rows = np.linspace(0, len(train) - 1, min(_SAMPLE, len(train)), dtype=np.int64)
+    for array in train.arrays:
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array[rows]).tobytes())
+    targets = [train.y[row] for row in rows] if isinstance(train.y, list) else [train.y]
+    for item in targets:
+        digest.update(np.ascontiguousarray(item).tobytes())
+    return digest.hexdigest()[:16]

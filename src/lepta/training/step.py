@@ -1,0 +1,162 @@
+"""One step of training: forward, loss, backward, a change of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lepta.engine import Device
+from lepta.tasks.objective import Objective
+from lepta.training.augment import blend, change, draw_places, move
+from lepta.training.layout import laid
+from lepta.training.options import LoopOptions
+from lepta.training.rows import Rows, seed_of, share
+
+_KINDS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Stepper:
+    """A network with its optimiser.
+
+    Args:
+        network: on the device; its weights are changed in place.
+        data: rows to learn from.
+        objective: what is minimised.
+        options: how.
+        device: where, and in which precision.
+        place: rank of this worker, and the number of workers.
+        called: the network as it is called to train, where workers wrap it.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: Rows,
+        objective: Objective,
+        options: LoopOptions,
+        device: Device,
+        place: tuple[int, int] = (0, 1),
+        called: nn.Module | None = None,
+    ) -> None:
+        self.network, self.called = network, called or network
+        self.data, self.objective, self.options = data, objective, options
+        self.device, self.place = device, place
+        self.type = device.device.split(":")[0]
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, weight_decay=options.weight_decay, fused=self.type != "xla"
+        )
+        self.scaler = torch.amp.GradScaler(self.type, enabled=device.precision == "fp16")
+        self.pictures = data.are_pictures()
+
+    def __call__(self, rows: NDArray[np.int64], seed: int, rate: float) -> Tensor:
+        """Change the weights once.
+
+        Args:
+            rows: of the whole batch; this worker computes its share.
+            seed: of this step; dropout, augmentation and mixup depend on it alone.
+            rate: the learning rate.
+
+        Returns:
+            This worker's part of the batch's mean loss, as a scalar that needs no gradient.
+        """
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        rank, world = self.place
+        total = float(self.data.weight(rows).sum()) or 1.0
+        parts = np.array_split(share(rows, rank, world), self.options.accumulate)
+        losses = []
+        for number, part in enumerate(parts):
+            if len(part) == 0 and number > 0:
+                continue
+            kept = len(part) > 0
+            loss = self._loss(part if kept else rows[:1], seed_of(seed, rank, number)) / total
+            # Workers average their gradients: times their number, that is the sum.
+            self.scaler.scale(loss * (world if kept else 0.0)).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach() * kept)
+        self._change()
+        return torch.stack(losses).sum()
+
+    def _change(self) -> None:
+        if self.options.clip > 0:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def _loss(self, rows: NDArray[np.int64], seed: int) -> Tensor:
+        """Return the sum of the weighted losses of ``rows``."""
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
+        tensors, y = self.data.batch(rows), self.objective.targets(self.data.y, rows)
+        if self.options.augment and any(self.pictures):
+            theta = draw_places(len(rows), generator)
+            y = self.objective.moved(y, theta)
+            tensors = [
+                change(move(tensor, theta), generator) if picture else tensor
+                for tensor, picture in zip(tensors, self.pictures, strict=True)
+            ]
+        weights = torch.from_numpy(self.data.weight(rows)).float().to(self.device.device)
+        if self.options.mixup <= 0:
+            return (self._losses(tensors, y) * weights).sum()
+        kept = float(np.random.default_rng(seed).beta(self.options.mixup, self.options.mixup))
+        others = torch.randperm(len(rows), generator=generator)
+        raw = self.forward(blend(tensors, kept, others))
+        mine = self._rated(raw, y) * weights
+        theirs = self._rated(raw, _chosen(y, others)) * weights[others.to(weights.device)]
+        return kept * mine.sum() + (1 - kept) * theirs.sum()
+
+    def _losses(self, tensors: list[Tensor], y: Any) -> Tensor:
+        return self._rated(self.forward(tensors), y)
+
+    def _rated(self, raw: Any, y: Any) -> Tensor:
+        return self.objective.losses(raw, each(y, lambda t: t.to(self.device.device)))
+
+    def forward(self, tensors: list[Tensor], called: nn.Module | None = None) -> Any:
+        """Return what the network gives, in float32."""
+        moved = [laid(tensor.to(self.device.device, non_blocking=True)) for tensor in tensors]
+        with self._autocast():
+            raw = (called or self.called)(*moved)
+        return each(raw, lambda t: t.float() if t.is_floating_point() else t)
+
+    @torch.no_grad()
+    def evaluate(
+        self, data: Rows, objective: Objective, pieces: list[NDArray[np.int64]]
+    ) -> tuple[float, float]:
+        """Return the sum of the weighted losses of ``pieces`` of ``data``, and that of weights."""
+        self.network.eval()
+        losses, weights = 0.0, 0.0
+        for rows in pieces:
+            raw = self.forward(data.batch(rows), self.network)
+            y = each(objective.targets(data.y, rows), lambda t: t.to(self.device.device))
+            one = objective.losses(raw, y).double().cpu().numpy()
+            weight = data.weight(rows)
+            losses, weights = losses + float(one @ weight), weights + float(weight.sum())
+        self.network.train()
+        return losses, weights
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        kind = _KINDS.get(self.device.precision)
+        return nullcontext() if kind is None else torch.autocast(self.type, kind)
+
+
+def each(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Apply ``function`` to every tensor of nested lists, tuples and mappings."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, list | tuple):
+        return type(value)(each(item, function) for item in value)
+    if isinstance(value, dict):
+        return {key: each(item, function) for key, item in value.items()}
+    return value
+
+
+def _chosen(y: Any, rows: Tensor) -> Any:
+    return y[rows] if isinstance(y, Tensor) else [y[int(row)] for row in rows]
