@@ -8,19 +8,25 @@ from lepta.core.schema import Kind
 from lepta.models.networks.conformance import encoder_faults
 from lepta.models.networks.encoders import ENCODERS, encoder_for, encoders_for
 
-SMALL = {"width": 0.25, "depth": 0.2}
+SMALL = {"width": 0.25, "depth": 0.1}
 SHAPES: dict[Kind, tuple[int, ...]] = {
     Kind.IMAGE: (-1, 3, 32, 40),
+    Kind.VOLUME: (-1, 1, 6, 12, 9),
+    Kind.TEXT: (-1, 11),
+    Kind.AUDIO: (-1, 20, 26),
+    Kind.SERIES: (-1, 21, 3),
     Kind.NUMBER: (-1, 7),
 }
 """The shape of a small array of each kind of field."""
-NEEDED: dict[Kind, dict[str, int]] = {}
+NEEDED = {Kind.TEXT: {"vocabulary": 50}}
 """Options without a default."""
 
 
 def shape_and_needs(name: str) -> tuple[tuple[int, ...], dict[str, int]]:
     kind = ENCODERS.get(name).kinds[0]
-    return SHAPES[kind], NEEDED.get(kind, {})
+    least = (1, *ENCODERS.get(name).smallest)
+    shape = tuple(-1 if n < 0 else max(n, m) for n, m in zip(SHAPES[kind], least, strict=True))
+    return shape, NEEDED.get(kind, {})
 
 
 @pytest.mark.parametrize("name", ENCODERS.names())
@@ -81,3 +87,16 @@ def test_old_recipes_build_the_networks_they_did(
     values = torch.linspace(0, 1, int(torch.tensor(shape).prod())).view(shape)
     assert sum(p.numel() for p in encoder.parameters()) == count
     assert encoder(values).sum().item() == pytest.approx(total, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", encoders_for(Kind.TEXT))
+def test_padding_does_not_change_what_a_text_means(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = encoder_for(name, (-1, 12), vocabulary=30).eval()
+    encoder.embed.weight.data[0] = 7.0
+    tokens = torch.randint(1, 30, (3, 12))
+    tokens[:, 8:] = 0
+    tokens[2] = 0
+    whole, short = encoder(tokens), encoder(tokens[:, :8])
+    torch.testing.assert_close(whole, short, atol=1e-5, rtol=0)
+    assert not torch.allclose(whole[0], whole[1])

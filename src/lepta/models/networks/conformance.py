@@ -34,12 +34,13 @@ def encoder_faults(name: str, shape: Sequence[int], **options: Any) -> list[str]
     return faults or [*_training(encoder, shape), *_exporting(encoder, shape)]
 
 
-def example(encoder: Encoder, shape: Sequence[int], rows: int, tokens: int = 2) -> Tensor:
-    """Return random input: numbers in [0, 1], or ids below ``tokens`` with padding at the end."""
+def example(encoder: Encoder, shape: Sequence[int], rows: int) -> Tensor:
+    """Return random input: numbers in [0, 1], or tokens with padding at the end of some rows."""
     size = (rows, *shape[1:])
     if encoder.dtype.is_floating_point:
         return torch.rand(size, dtype=encoder.dtype)
-    ids = torch.randint(1, tokens, size) if tokens > 2 else torch.ones(size, dtype=torch.int64)
+    vocabulary: Any = getattr(encoder, "vocabulary", 2)
+    ids = torch.randint(1, int(vocabulary), size)
     lengths = torch.randint(1, size[1] + 1, (rows, 1))
     return torch.where(torch.arange(size[1]) < lengths, ids, 0)
 
@@ -52,8 +53,10 @@ class _All(nn.Module):
         self.encoder = encoder
 
     def forward(self, values: Tensor) -> tuple[Tensor, ...]:
-        maps = self.encoder.maps(values) if isinstance(self.encoder, Pyramid) else []
-        return (self.encoder(values), *maps)
+        if not isinstance(self.encoder, Pyramid):
+            return (self.encoder(values),)
+        maps = self.encoder.maps(values)
+        return (self.encoder.summary(maps[-1]), *maps)
 
 
 def _outputs(encoder: Encoder, shape: Sequence[int]) -> list[str]:
@@ -71,7 +74,7 @@ def _training(encoder: Encoder, shape: Sequence[int]) -> list[str]:
     """Take one step by the gradient of a random projection of the features."""
     encoder.train()
     optimiser = torch.optim.SGD(encoder.parameters(), lr=1e-3)
-    features = encoder(example(encoder, shape, 4, tokens=3))
+    features = encoder(example(encoder, shape, 4))
     (features * torch.randn_like(features)).sum().backward()
     faults = []
     for name, parameter in encoder.named_parameters():

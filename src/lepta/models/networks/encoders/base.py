@@ -15,6 +15,7 @@ from lepta.core.config import Config
 from lepta.core.errors import ConfigError
 from lepta.core.registry import Registry
 from lepta.core.schema import Kind
+from lepta.models.networks.encoders.layers import mean_and_max
 
 _HOME = "lepta.models.networks.encoders"
 
@@ -30,7 +31,23 @@ ENCODERS = Registry(
         "inception": f"{_HOME}.inception:Inception",
         "convnext": f"{_HOME}.convnext:ConvNeXt",
         "vit": f"{_HOME}.vit:VisionTransformer",
+        "resnet3d": f"{_HOME}.volumes:ResidualCnn3d",
+        "unet3d": f"{_HOME}.volumes:UNet3d",
+        "monai:densenet121": f"{_HOME}.monai:DenseNet121",
+        "monai:segresnet": f"{_HOME}.monai:SegResNet",
+        "textcnn": f"{_HOME}.text:TextCnn",
+        "bilstm": f"{_HOME}.text:BiLstm",
+        "transformer": f"{_HOME}.text:TextTransformer",
+        "audiocnn": f"{_HOME}.audio:AudioCnn",
+        "audiotransformer": f"{_HOME}.audio:AudioTransformer",
+        "tcn": f"{_HOME}.series:Tcn",
+        "gru": f"{_HOME}.series:Gru",
+        "lstm": f"{_HOME}.series:Lstm",
+        "patchtst": f"{_HOME}.series:PatchTst",
         "mlp": f"{_HOME}.tables:TableMlp",
+        "realmlp": f"{_HOME}.tables:RealMlp",
+        "tabm": f"{_HOME}.tables:TabM",
+        "fttransformer": f"{_HOME}.tables:FtTransformer",
     },
 )
 """Every encoder, by name."""
@@ -41,8 +58,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 """A share of values, such as those that dropout drops."""
 Count = Annotated[int, Field(ge=1)]
 """A whole number from one."""
-Size = int | tuple[int, int]
-"""Height and width of images in pixels, or both in one number."""
+Size = int | tuple[int, ...]
+"""Lengths of images (height, width) or volumes in pixels, or one number for all of them."""
 
 
 class Encoder(nn.Module, ABC):
@@ -79,17 +96,29 @@ class Encoder(nn.Module, ABC):
 class Pyramid(Encoder):
     """An encoder whose intermediate maps serve too: for segmentation and detection.
 
+    Its features are a summary of the coarsest map.
+
     Attributes:
         strides: how many input pixels one step in each map is, finest map first.
         channels: channels of each map.
+        dropout: what features pass at the end.
     """
 
     strides: tuple[int, ...]
     channels: tuple[int, ...]
+    dropout: nn.Module
 
     @abstractmethod
     def maps(self, values: Tensor) -> list[Tensor]:
         """Return maps (rows, channels, size / stride rounded up, ...), the finest first."""
+
+    def summary(self, coarsest: Tensor) -> Tensor:
+        """Return (rows, features) of the coarsest map: mean and maximum, joined."""
+        features: Tensor = self.dropout(mean_and_max(coarsest))
+        return features
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.summary(self.maps(values)[-1])
 
 
 class ImageEncoder(Encoder):
@@ -123,8 +152,14 @@ def encoders_for(kind: Kind) -> tuple[str, ...]:
 
 
 def pair(size: Size) -> tuple[int, int]:
-    """Return height and width."""
-    return (size, size) if isinstance(size, int) else size
+    """Return height and width of images."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
+
+
+def longest(size: Size) -> int:
+    """Return the longest side of images or volumes."""
+    return size if isinstance(size, int) else max(size)
 
 
 def scaled(default: int, factor: float, multiple: int = 1) -> int:

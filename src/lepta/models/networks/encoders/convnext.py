@@ -84,9 +84,8 @@ class ConvNeXt(Staged):
             )
             before = after
         self.features = before
-        pool = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        head = nn.Sequential(*pool, nn.LayerNorm(before), nn.Dropout(dropout))
-        self.assemble(stages, list(zip(strides, widths, strict=True)), head)
+        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(before))
+        self.assemble(stages, list(zip(strides, widths, strict=True)), head, dropout)
         self.apply(_start)
 
 

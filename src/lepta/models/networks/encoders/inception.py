@@ -77,8 +77,8 @@ class Inception(Staged):
             stages.append(nn.Sequential(*modules))
             shapes.append((stride, before))
         self.features = before
-        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
-        self.assemble(stages, shapes, head)
+        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.assemble(stages, shapes, head, dropout)
 
 
 def _pool(stride: int) -> list[nn.Module]:

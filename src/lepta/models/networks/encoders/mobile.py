@@ -89,7 +89,7 @@ class MobileNetV2(Staged):
             before = after
         self.features = scaled(1280, max(1.0, width), 8)
         head = (ConvNorm(before, self.features, 1, activation=nn.ReLU6), nn.AdaptiveAvgPool2d(1))
-        self.assemble(stages, shapes, nn.Sequential(*head, nn.Flatten(), nn.Dropout(dropout)))
+        self.assemble(stages, shapes, nn.Sequential(*head, nn.Flatten()), dropout)
 
 
 class EfficientNetLite0(MobileNetV2):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -12,14 +14,11 @@ from lepta.models.networks.encoders.base import (
     Pyramid,
     Share,
     Size,
+    longest,
     pair,
     scaled,
 )
-
-
-def stem_stride(size: Size) -> int:
-    """Return how much the first convolution shrinks images: by half above 48 pixels."""
-    return 2 if max(pair(size)) > 48 else 1
+from lepta.models.networks.encoders.layers import ConvNorm
 
 
 class ReferenceCnn(ImageEncoder):
@@ -64,35 +63,31 @@ class ReferenceCnn(ImageEncoder):
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions with a residual connection (He et al. 2016, arXiv:1512.03385)."""
+    """Two convolutions with a residual connection (He et al. 2016, arXiv:1512.03385)."""
 
-    def __init__(self, before: int, after: int, stride: int) -> None:
+    def __init__(self, before: int, after: int, stride: int, dims: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(after),
-            nn.ReLU(),
-            nn.Conv2d(after, after, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(after),
+            *ConvNorm(before, after, 3, stride, dims=dims),
+            *ConvNorm(after, after, 3, dims=dims, activation=None),
         )
         self.skip: nn.Module = nn.Identity()
         if stride != 1 or before != after:
-            self.skip = nn.Sequential(
-                nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
-            )
+            self.skip = ConvNorm(before, after, 1, stride, dims=dims, activation=None)
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.relu(self.body(images) + self.skip(images))
 
 
-class ResidualCnn(ImageEncoder, Pyramid):
-    """A small residual network; ends in mean and maximum over the image, joined.
+class Residual(Pyramid):
+    """A stem and stages of residual blocks; ends in mean and maximum over the image, joined.
 
-    Takes (rows, channels, height, width) in [0, 1]; gives (rows, 2 * widths[-1]). Images above 48
-    pixels are halved by the first convolution. ``widths`` are the channels of the stages, each half
-    as fine as the one before; ``blocks`` is how many blocks each has; ``pool`` halves images once
-    more before the first.
+    Gives (rows, 2 * widths[-1]). Images above 48 pixels are halved by the first convolution.
+    ``widths`` are the channels of the stages, each half as fine as the one before; ``blocks`` is
+    how many blocks each has; ``pool`` halves images once more before the first.
     """
+
+    dims: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -107,20 +102,17 @@ class ResidualCnn(ImageEncoder, Pyramid):
         dropout: Share = 0.2,
     ) -> None:
         super().__init__()
-        stride = stem_stride(size)
+        stride = 2 if longest(size) > 48 else 1
         widths = tuple(scaled(channel, width) for channel in widths)
         self.blocks = scaled(blocks, depth)
-        layers: list[nn.Module] = [
-            nn.Conv2d(channels, widths[0], 3, stride, 1, bias=False),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(),
-        ]
+        layers: list[nn.Module] = [*ConvNorm(channels, widths[0], 3, stride, dims=self.dims)]
         if pool:
             layers.append(nn.MaxPool2d(3, 2, 1))
         self.stem = len(layers)
         for before, after in zip((widths[0], *widths), widths, strict=False):
-            layers.append(_Block(before, after, 1 if len(layers) == self.stem else 2))
-            layers.extend(_Block(after, after, 1) for _ in range(self.blocks - 1))
+            step = 1 if len(layers) == self.stem else 2
+            layers.append(_Block(before, after, step, self.dims))
+            layers.extend(_Block(after, after, 1, self.dims) for _ in range(self.blocks - 1))
         self.body = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
         self.features = 2 * widths[-1]
@@ -138,11 +130,12 @@ class ResidualCnn(ImageEncoder, Pyramid):
                 found.append(values)
         return found
 
-    def forward(self, images: Tensor) -> Tensor:
-        maps = self.body(images - 0.5)
-        joined = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
-        encoded: Tensor = self.dropout(joined)
-        return encoded
+
+class ResidualCnn(ImageEncoder, Residual):
+    """A small residual network: stages of 24, 48 and 96 channels.
+
+    Takes (rows, channels, height, width) in [0, 1]; gives (rows, 192).
+    """
 
 
 class ResNet18(ResidualCnn):
@@ -167,7 +160,7 @@ class ResNet18(ResidualCnn):
             size,
             widths=(64, 128, 256, 512),
             blocks=2,
-            pool=max(pair(size)) > 96,
+            pool=longest(size) > 96,
             width=width,
             depth=depth,
             dropout=dropout,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lepta.models.networks.encoders.base import ImageEncoder, Pyramid, Size, pair
+from lepta.models.networks.encoders.base import ImageEncoder, Pyramid, Size, longest
 
 _LEAST = 4
 """Pixels that the coarsest map keeps on its longer side."""
@@ -19,14 +19,18 @@ class Staged(ImageEncoder, Pyramid):
     """
 
     def assemble(
-        self, stages: Sequence[nn.Module], shapes: Sequence[tuple[int, int]], head: nn.Module
+        self,
+        stages: Sequence[nn.Module],
+        shapes: Sequence[tuple[int, int]],
+        head: nn.Module,
+        dropout: float,
     ) -> None:
-        """Keep stages with (stride, channels) of each, and the head.
+        """Keep stages with (stride, channels) of each, the head, and dropout after it.
 
         Maps are the outputs of the last stage at each stride.
         """
         self.stages = nn.ModuleList(stages)
-        self.head = head
+        self.head, self.dropout = head, nn.Dropout(dropout)
         total = 1
         finest: list[tuple[int, int, int]] = []
         for position, (stride, channels) in enumerate(shapes):
@@ -44,17 +48,16 @@ class Staged(ImageEncoder, Pyramid):
                 found.append(values)
         return found
 
-    def forward(self, images: Tensor) -> Tensor:
-        encoded: Tensor = self.head(self.maps(images)[-1])
-        return encoded
+    def summary(self, coarsest: Tensor) -> Tensor:
+        features: Tensor = self.dropout(self.head(coarsest))
+        return features
 
 
 def fitting_strides(size: Size, strides: Sequence[int]) -> list[int]:
     """Return the strides of stages, the first ones made 1 until small images keep 4 pixels."""
     fitted = list(strides)
-    longest = max(pair(size))
     for position, stride in enumerate(strides):
-        while fitted[position] > 1 and longest <= (_LEAST - 1) * _product(fitted):
+        while fitted[position] > 1 and longest(size) <= (_LEAST - 1) * _product(fitted):
             fitted[position] //= 2
         if stride == fitted[position] and stride > 1:
             break
