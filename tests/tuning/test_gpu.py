@@ -5,7 +5,6 @@ import pytest
 from sklearn.datasets import load_digits
 
 import lepta
-from lepta.core.events import Context
 from lepta.engine import choose, detect
 
 pytestmark = pytest.mark.gpu
@@ -32,8 +31,8 @@ def test_what_a_gpu_trained_answers_as_the_processor_does(
     """``fit`` itself refuses a graph that differs from the trained network by more than 1e-4."""
     found = {}
     for device in ("cpu:fp32", f"cuda:0:{precision}"):
-        settings = {"loop": {"epochs": 12, "device": device}}
-        bundle = lepta.fit(digits, learner="resnet", settings=settings, context=Context())
+        settings = {"loop": {"epochs": 12}}
+        bundle = lepta.fit(digits, learner="resnet", device=device, settings=settings)
         (accuracy,) = [m.value for m in bundle.manifest.metrics if m.name == "accuracy"]
         found[device.partition(":")[0]] = accuracy
         assert np.isfinite(lepta.predict(bundle, digits.take(range(20)).inputs()).scores).all()

@@ -18,7 +18,7 @@ from lepta.data import access
 from lepta.data.files import Files
 from lepta.data.issues import Issue
 from lepta.data.media import Decoder
-from lepta.data.options import ReadOptions
+from lepta.data.options import Origin, ReadOptions
 from lepta.data.windows import WindowOptions, windows
 from lepta.tasks import Task, task_for
 
@@ -38,9 +38,10 @@ class Dataset:
         decoders: of each media field, the name of its decoder and the options.
         notes: what was noticed while reading.
         name: a short name for people.
-        rows: position of each row in what was read, for messages.
+        rows: position of each row in what was read; None is all of them, in order.
         wish: name of the task and its options, where they are given; else the target tells.
         window: how rows in order of time became these rows, where they did.
+        origin: where it was read from and how, so that it can be read again.
     """
 
     table: Any
@@ -53,6 +54,7 @@ class Dataset:
     rows: Rows | None = None
     wish: tuple[str, Mapping[str, Any]] = ("", {})
     window: WindowOptions | None = None
+    origin: Origin | None = None
 
     @staticmethod
     def read(source: Any, *, context: Context | None = None, **options: Any) -> Dataset:
@@ -90,6 +92,7 @@ class Dataset:
             notes=built.issues,
             name=raw.name,
             wish=(chosen.task or "", chosen.task_options),
+            origin=Origin.of(source, chosen),
         )
         if chosen.window.length or chosen.window.horizon:
             data = windows(data, chosen.window)
@@ -280,8 +283,16 @@ class Dataset:
         from lepta.data.fingerprint import fingerprint
 
         if "fingerprint" not in self.__dict__:
-            self.__dict__["fingerprint"] = fingerprint(self, context or Context())
+            self.__dict__["fingerprint"] = fingerprint(self.digests(context))
         return str(self.__dict__["fingerprint"])
+
+    def digests(self, context: Context | None = None) -> dict[str, str]:
+        """Return the SHA-256 of the content of each field, that of files included."""
+        from lepta.data.fingerprint import digests
+
+        if "_digests" not in self.__dict__:
+            self.__dict__["_digests"] = digests(self, context or Context())
+        return dict(self.__dict__["_digests"])
 
     def profile(self, context: Context | None = None) -> dict[str, Any]:
         """Return what each field looks like, JSON-able; the reference for drift."""

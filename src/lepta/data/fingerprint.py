@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,20 +14,29 @@ from lepta.core.schema import MEDIA, Kind
 if TYPE_CHECKING:
     from lepta.data.dataset import Dataset
 
-_VERSION = b"lepta dataset 1\n"
+_VERSION = b"lepta dataset 2\n"
 
 
-def fingerprint(data: Dataset, context: Context) -> str:
-    """Return the SHA-256 of the columns in canonical form; files count by content, not by path.
+def digests(data: Dataset, context: Context) -> dict[str, str]:
+    """Return the SHA-256 of each column in canonical form; files count by content, not by path.
 
-    Names, order of columns and rows, values and gaps matter; how a table was stored does not.
+    Order of rows, values and gaps matter; how a table was stored does not.
     """
-    digest = hashlib.sha256(_VERSION)
+    found = {}
     for field in data.schema:
-        digest.update(field.name.encode() + b"\0")
+        digest = hashlib.sha256()
         media = field.kind in MEDIA or field.kind == Kind.SERIES
         update = _hash_media if media else _hash_plain
         update(digest, data, field.name, context)
+        found[field.name] = digest.hexdigest()
+    return found
+
+
+def fingerprint(columns: Mapping[str, str]) -> str:
+    """Return the SHA-256 of a dataset from those of its columns; their names and order matter."""
+    digest = hashlib.sha256(_VERSION)
+    for name, column in columns.items():
+        digest.update(name.encode() + b"\0" + bytes.fromhex(column))
     return digest.hexdigest()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field as Option
 
@@ -51,3 +53,27 @@ class ReadOptions(Config):
     series: bool = Option(
         False, description="One row per DICOM series of a folder, instead of one per file."
     )
+
+
+class Origin(Config):
+    """Where a dataset was read from, and how.
+
+    Attributes:
+        source: path or address as it was given, without user and password; None where the data
+            were in memory.
+        options: those of ``Dataset.read``.
+    """
+
+    source: str | None = None
+    options: ReadOptions = ReadOptions()
+
+    @classmethod
+    def of(cls, source: Any, options: ReadOptions) -> Self:
+        """Return the origin of data read from ``source``."""
+        if not isinstance(source, str | Path):
+            return cls(source=None, options=options)
+        text = str(source)
+        if "://" in text:
+            parts = urlsplit(text)
+            text = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return cls(source=text, options=options)

@@ -15,6 +15,8 @@ from lepta.core.errors import ConfigError, LeptaError, TrainError, suggest
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
 from lepta.data import Dataset
+from lepta.engine import choose
+from lepta.engine.limits import usable_cores
 from lepta.evaluation.calibration import fit_temperature
 from lepta.models.learner import LEARNERS, Fitted, Learner, row_weights
 from lepta.tasks import Task
@@ -75,8 +77,32 @@ def build_learner(name: str, options: FitOptions) -> Learner:
         ConfigError: the learner or one of its options is unknown.
     """
     learner: Learner = LEARNERS.get(name)(balance=options.balance)
+    if _trains_network(type(learner)):
+        learner = _override(learner, {"loop": {"device": options.device}}, name)
     configured: Learner = _override(learner, _nested(options.settings), name)
     return configured
+
+
+def settle(
+    options: FitOptions, names: tuple[str, ...], context: Context
+) -> tuple[FitOptions, Context]:
+    """Return the options with the device and the threads that will be used, and tell which.
+
+    Raises:
+        ConfigError: there is no such device, or no such learner.
+    """
+    threads = options.threads or context.threads or usable_cores()
+    chosen: dict[str, Any] = {"threads": threads}
+    if any(_trains_network(LEARNERS.get(name)) for name in names):
+        device = choose(options.device, threads=threads)
+        context.say(f"Networks are trained on {device}: {device.reason}.")
+        chosen["device"] = device.wish
+    return options.model_copy(update=chosen), replace(context, threads=threads)
+
+
+def _trains_network(learner: type) -> bool:
+    """Whether a kind of learner has the options of the training loop."""
+    return is_dataclass(learner) and "loop" in {field.name for field in fields(learner)}
 
 
 def _override(value: Any, settings: dict[str, Any], path: str) -> Any:

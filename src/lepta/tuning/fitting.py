@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from lepta.engine import tune_process
 from lepta.evaluation import CheckReport, check
 from lepta.tasks import Binary, Regression, Task
 from lepta.tuning.options import FitOptions
+from lepta.tuning.recipe import Recipe, pack_rows
+from lepta.tuning.repeating import opened, require_same, reread, tell_identity
 
 if TYPE_CHECKING:
     from lepta.tuning.candidates import Trial
@@ -26,7 +29,13 @@ _RESERVE = 0.1
 """Share of the time budget kept for export, evaluation and packing."""
 
 
-def fit(data: Any, *, context: Context | None = None, **options: Any) -> Bundle:
+def fit(
+    data: Any = None,
+    *,
+    from_bundle: Bundle | Path | str | None = None,
+    context: Context | None = None,
+    **options: Any,
+) -> Bundle:
     """Train the model that does best on unseen rows, and measure it.
 
     The rows are split into train, valid and test unless the dataset has splits: learners are
@@ -35,6 +44,10 @@ def fit(data: Any, *, context: Context | None = None, **options: Any) -> Bundle:
     Args:
         data: a :class:`~lepta.data.Dataset` with a target, or anything ``Dataset.read`` takes,
             then with ``target=`` and the other options of ``Dataset.read``.
+        from_bundle: repeat the run that made this bundle. Data and options are those of that run,
+            and on the same machine so is the graph, bit for bit; data that have changed are
+            refused. ``data`` may be left out where the run read a file or folder that is still
+            there; ``device`` and ``threads`` may be given.
         context: progress reporter, seed, cache, threads.
         options: fields of :class:`~lepta.tuning.options.FitOptions`.
 
@@ -46,39 +59,54 @@ def fit(data: Any, *, context: Context | None = None, **options: Any) -> Bundle:
         DataError: the data is not fit for training; the reason and the remedy are named.
         TrainError: no learner can take the data.
     """
+    context = context or Context()
+    if from_bundle is not None:
+        bundle = opened(from_bundle)
+        data, recipe = reread(bundle, data, options, context)
+        repeated = _fit(data, recipe.fit, context, repeats=(recipe, bundle))
+        tell_identity(bundle, repeated, context)
+        return repeated
     reading = {key: options.pop(key) for key in list(options) if key not in FitOptions.model_fields}
     chosen = FitOptions.parse(options)
-    context = replace(context or Context(), seed=chosen.seed)
-    if chosen.time is not None:
-        context = replace(context, deadline=time.monotonic() + chosen.time * (1 - _RESERVE))
-    if isinstance(data, Dataset):
-        if reading:
-            raise ConfigError(
-                f"There is no option {next(iter(reading))!r} for a dataset that is read already.",
-                fix=f"Options of fit: {', '.join(FitOptions.model_fields)}.",
-            )
-    else:
+    if not isinstance(data, Dataset):
         data = Dataset.read(data, context=context, **reading)
+    elif reading:
+        raise ConfigError(
+            f"There is no option {next(iter(reading))!r} for a dataset that is read already.",
+            fix=f"Options of fit: {', '.join(FitOptions.model_fields)}.",
+        )
     return _fit(data, chosen, context)
 
 
-def _fit(data: Dataset, options: FitOptions, context: Context) -> Bundle:
+def _fit(
+    given: Dataset,
+    options: FitOptions,
+    context: Context,
+    repeats: tuple[Recipe, Bundle] | None = None,
+) -> Bundle:
     tune_process()
-    from lepta.tuning.candidates import choose_names, try_learners
+    from lepta.tuning.candidates import choose_names, settle, try_learners
     from lepta.tuning.packing import pack_trial
 
-    data = require_trainable(data, drop_missing=options.drop_missing)
+    context = replace(context, seed=options.seed)
+    if options.time is not None:
+        context = replace(context, deadline=time.monotonic() + options.time * (1 - _RESERVE))
+    data = require_trainable(given, drop_missing=options.drop_missing)
     data = require_trainable(prepare_splits(data, options))
+    if repeats is not None:
+        recipe, bundle = repeats
+        require_same(data, recipe, bundle.manifest.lineage.dataset)
     task = with_threshold(data.task, options)
     _require_digits(data, task)
     checks = audit(data, context) if options.audit else None
     names = choose_names(options, data.schema, task)
+    options, context = settle(options, names, context)
+    recipe, rows = Recipe.of(data, options, context), pack_rows(given, data, options)
     trials = try_learners(names, data["train"], data["valid"], task, options, context)
     while True:
         try:
-            return pack_trial(
-                _refitted(trials, data, options, context), data, checks, options, context
-            )
+            best = _refitted(trials, data, options, context)
+            return pack_trial(best, data, checks, recipe, context).with_members(rows)
         except ExportError as error:
             if len(trials) == 1:
                 raise

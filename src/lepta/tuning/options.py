@@ -45,6 +45,14 @@ class FitOptions(Config):
     examples: int = Option(
         default=3, ge=0, le=20, description="Test rows kept in the bundle for its self-test."
     )
+    device: str = Option(
+        default="auto",
+        description="Where networks are trained: auto, cpu, cuda, rocm, mps, xpu or tpu; with "
+        "index and precision where wanted, as cuda:0:bf16.",
+    )
+    threads: int | None = Option(
+        default=None, ge=1, description="Threads on the processor; all usable cores by default."
+    )
     seed: int = Option(default=0, ge=0, description="The one seed of all randomness.")
     name: str = Option(default="model", description="Name of the model.")
     settings: dict[str, Any] = Option(

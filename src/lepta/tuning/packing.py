@@ -19,7 +19,7 @@ from lepta.models.learner import to_onnx
 from lepta.runtime import Predictor
 from lepta.runtime.predictor import write_example
 from lepta.tuning.candidates import Trial
-from lepta.tuning.options import FitOptions
+from lepta.tuning.recipe import Recipe
 
 PARITY = 1e-4
 """Largest difference accepted between the graph and the training library, in probability or in
@@ -31,7 +31,7 @@ def pack_trial(
     trials: list[Trial],
     data: Dataset,
     checks: CheckReport | None,
-    options: FitOptions,
+    recipe: Recipe,
     context: Context,
 ) -> Bundle:
     """Return the bundle of the best trial, measured on the test rows.
@@ -39,10 +39,10 @@ def pack_trial(
     Raises:
         ExportError: the graph's scores differ from the training library's.
     """
-    best = trials[0]
+    best, options = trials[0], recipe.fit
     with context.stage("packing", total=4, unit="step") as stage:
         model = to_onnx(best.fitted, best.temperature).SerializeToString()
-        manifest = _manifest(trials, data, options)
+        manifest = _manifest(trials, data, recipe)
         members = {**best.fitted.front.members, **best.fitted.workshop()}
         bundle = Bundle(manifest, {"model.onnx": model, **members})
         predictor = Predictor(bundle, threads=context.threads or 2)
@@ -62,10 +62,10 @@ def pack_trial(
     return bundle
 
 
-def _manifest(trials: list[Trial], data: Dataset, options: FitOptions) -> Manifest:
+def _manifest(trials: list[Trial], data: Dataset, recipe: Recipe) -> Manifest:
     best = trials[0]
     return Manifest(
-        name=options.name,
+        name=recipe.fit.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         task=best.fitted.task,
         signature=best.fitted.front.signature(best.fitted.task),
@@ -73,13 +73,12 @@ def _manifest(trials: list[Trial], data: Dataset, options: FitOptions) -> Manife
             dataset=data.fingerprint,
             rows={name: len(rows) for name, rows in data.splits.items()},
             config={
-                "fit": options.model_dump(mode="json"),
                 "learner": best.name,
                 "temperature": best.temperature,
-                "schema": data.schema.model_dump(mode="json"),
+                **recipe.dump(),
             },
             version=lepta.__version__,
-            seed=options.seed,
+            seed=recipe.fit.seed,
         ),
     )
 

@@ -5,6 +5,7 @@ Examples:
   lepta fit ct/labels.csv --target lesion --group patient_id --time 5m -o ct.lepta
   lepta fit parts/ --learner transfer -o parts.lepta          # a folder of class folders
   lepta fit sales.parquet --target amount --time-field day --folds 5
+  lepta fit --from ct.lepta -o again.lepta                    # the same run, bit for bit
 """
 
 from __future__ import annotations
@@ -12,20 +13,33 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field as Option
 
 from lepta.app.output import show, table
 from lepta.app.reading import DATA, read
+from lepta.core.errors import ConfigError
 from lepta.core.events import Context
 from lepta.data.options import ReadOptions
 from lepta.tuning.options import FitOptions
+
+if TYPE_CHECKING:
+    from lepta.bundle import Bundle
 
 
 class Options(FitOptions, ReadOptions):
     """Options of ``lepta fit``."""
 
-    data: str = DATA
+    data: str | None = Option(
+        default=None, description=DATA.description, json_schema_extra=DATA.json_schema_extra
+    )
+    from_: Path | None = Option(
+        default=None,
+        alias="from",
+        description="Repeat the run that made this bundle; its data are read again, and checked.",
+        json_schema_extra={"metavar": "NAME.lepta"},
+    )
     out: Path = Option(
         default=Path("model.lepta"),
         description="Bundle to write.",
@@ -42,16 +56,10 @@ def run(options: Options, context: Context) -> int:
     """Fit, report and save."""
     from lepta.core.files import write_text
     from lepta.evaluation.results import table_of
-    from lepta.tuning import cross_validate, fit
 
-    context = replace(context, seed=options.seed)
     options.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     name = options.name or options.out.stem
-    chosen = {key: getattr(options, key) for key in FitOptions.model_fields} | {"name": name}
-    data = read(options.data, options, context)
-    if options.folds:
-        show(f"{cross_validate(data, k=options.folds, context=context, **chosen)}\n")
-    bundle = fit(data, context=context, **chosen)
+    bundle = _repeated(options, context) if options.from_ else _fitted(options, name, context)
     bundle.save(options.out)
     report = options.out.with_suffix(".report.html")
     write_text(report, bundle.read("report.html").decode())
@@ -62,6 +70,28 @@ def run(options: Options, context: Context) -> int:
         _track(name, options.out, context)
     show(f"model:  {options.out}\nreport: {report}")
     return 0
+
+
+def _fitted(options: Options, name: str, context: Context) -> Bundle:
+    from lepta.tuning import cross_validate, fit
+
+    if options.data is None:
+        raise ConfigError("The argument DATA is missing.", fix=DATA.description)
+    context = replace(context, seed=options.seed)
+    chosen = {key: getattr(options, key) for key in FitOptions.model_fields} | {"name": name}
+    data = read(options.data, options, context)
+    if options.folds:
+        show(f"{cross_validate(data, k=options.folds, context=context, **chosen)}\n")
+    return fit(data, context=context, **chosen)
+
+
+def _repeated(options: Options, context: Context) -> Bundle:
+    from lepta.tuning import fit
+
+    own = {"data", "from_", "out", "name", "track"}
+    given = {key: getattr(options, key) for key in sorted(options.model_fields_set - own)}
+    bundle = fit(options.data, from_bundle=options.from_, context=context, **given)
+    return bundle.with_manifest(name=options.name) if options.name else bundle
 
 
 def leaderboard(document: bytes, metric: str) -> str:
