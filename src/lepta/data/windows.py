@@ -263,7 +263,7 @@ def _dataset(
         schema=Schema(fields=tuple(fields)),
         splits={},
         rows=data.row_numbers[rows] - 1,
-        window=options,
+        window=options.model_copy(update={"past": plan.past, "also": plan.targets[1:]}),
     )
     if not options.horizon:
         return made

@@ -29,6 +29,7 @@ LEARNERS = Registry(
         "linear": "lepta.models.linear:Linear",
         "trees": "lepta.models.trees:Trees",
         "transfer": "lepta.models.transfer:Transfer",
+        "forecaster": "lepta.training.forecasting:ForecastLearner",
         "mlp": "lepta.training.neural:Mlp",
         "cnn": "lepta.training.neural:Cnn",
         "resnet": "lepta.training.neural:ResNet",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +14,7 @@ class ForecastShape:
     """What a forecast is made from, and what it is.
 
     Attributes:
+        place: which of the arrays that the network takes is the past.
         past: (channels, length) of what was seen.
         others: numbers of all other inputs together: the table, what is known ahead.
         targets: position among the channels of each series to forecast, -1 where it is not seen.
@@ -22,6 +22,7 @@ class ForecastShape:
         quantiles: number of quantiles, the median in the middle.
     """
 
+    place: int
     past: tuple[int, int]
     others: int
     targets: tuple[int, ...]
@@ -38,7 +39,7 @@ class Forecaster(nn.Module):
     (spatio-temporal identity, Shao et al. 2022, arXiv:2208.05233). Quantiles cannot cross: they are
     the median and positive steps from it.
 
-    Takes the past (rows, channels, length), standardised, and other arrays (rows, ...); gives
+    Takes the past (rows, channels, length), standardised, among other arrays (rows, ...); gives
     (rows, horizon * series * quantiles) in the targets' unit.
     """
 
@@ -84,9 +85,10 @@ class Forecaster(nn.Module):
             nn.Linear(local, shape.horizon * shape.quantiles),
         )
 
-    def forward(self, past: Tensor, *others: Tensor) -> Tensor:
+    def forward(self, *arrays: Tensor) -> Tensor:
         shape = self.shape
-        context = self.context(torch.cat([past.flatten(1), *(o.flatten(1) for o in others)], 1))
+        past = arrays[shape.place]
+        context = self.context(torch.cat([array.flatten(1) for array in arrays], 1))
         own = self._own(past)
         last = own[:, :, -1:]
         rows, count = own.shape[0], own.shape[1]
@@ -119,8 +121,3 @@ def _rising(told: Tensor, middle: Tensor) -> Tensor:
     up = torch.cumsum(functional.softplus(told[..., half + 1 :]), 3)
     down = torch.cumsum(functional.softplus(told[..., :half].flip(3)), 3).flip(3)
     return torch.cat([median - down, median, median + up], 3)
-
-
-def others_of(shapes: Sequence[tuple[int, ...]]) -> int:
-    """Return the numbers a row of arrays of ``shapes``, rows first."""
-    return sum(int(torch.Size(shape[1:]).numel()) for shape in shapes)

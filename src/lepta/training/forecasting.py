@@ -1,0 +1,113 @@
+"""The learner of forecasts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from lepta.core.errors import TrainError
+from lepta.core.events import Context
+from lepta.core.schema import Kind, Schema
+from lepta.data.windows import PAST
+from lepta.models.front import Front, fit_front
+from lepta.models.front.series import SeriesFront
+from lepta.models.learner import Learner, row_weights
+from lepta.models.networks.forecast import Forecaster, ForecastShape
+from lepta.tasks import Task
+from lepta.tasks.forecasting import Forecasting
+from lepta.training.loop import LoopOptions, Rows, train_network
+from lepta.training.neural import NeuralFitted
+
+if TYPE_CHECKING:
+    from lepta.data import Dataset
+
+STEPS = 200
+"""Steps of an epoch from which on larger batches are taken, up to 256 windows."""
+
+
+@dataclass(frozen=True)
+class ForecastLearner(Learner):
+    """A :class:`~lepta.models.networks.forecast.Forecaster` over windows.
+
+    Attributes:
+        loop: how it is trained.
+        hidden: width of the part that sees all series.
+        local: width of the part that is shared by the series.
+        dropout: share of the context that is left out in training.
+        batch: windows in a step; None chooses by their number, 32 to 256.
+    """
+
+    loop: LoopOptions = field(
+        default_factory=lambda: LoopOptions(
+            epochs=40, learning_rate=2e-3, weight_decay=0.02, augment=False
+        )
+    )
+    hidden: int = 256
+    local: int = 128
+    dropout: float = 0.3
+    batch: int | None = None
+
+    tasks: ClassVar[frozenset[str]] = frozenset({"forecasting"})
+
+    def unfit_for(self, schema: Schema, task: Task) -> str:
+        found = any(f.name == PAST and f.kind == Kind.SERIES for f in schema.inputs)
+        return "" if found else f"there is no field {PAST!r}: read with window={{'length': ...}}"
+
+    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> NeuralFitted:
+        if not isinstance(task, Forecasting):
+            raise TrainError(f"A forecaster does not learn the task {task.name!r}.")
+        front = fit_front(train, style="dense", image=None, kinds=(Kind.SERIES,), context=context)
+        arrays, watch = front.run(train, context), front.run(valid, context)
+        shapes = {name: array.shape for name, array in arrays.items()}
+        torch.manual_seed(context.seed)
+        network = self._network(front, shapes, train, task)
+        names = front.names
+        trained = train_network(
+            network,
+            Rows(
+                [arrays[name] for name in names],
+                train.targets(task),
+                row_weights(train, task, balance=False),
+            ),
+            Rows(
+                [watch[name] for name in names],
+                valid.targets(task),
+                row_weights(valid, task, balance=False),
+            ),
+            task,
+            replace(self.loop, batch=self.batch or _batch(len(train))),
+            context,
+        )
+        return NeuralFitted(front, task, trained, shapes, "forecaster")
+
+    def _network(
+        self,
+        front: Front,
+        shapes: Mapping[str, tuple[int, ...]],
+        train: Dataset,
+        task: Forecasting,
+    ) -> Forecaster:
+        seen = () if train.window is None else train.window.past
+        part = next(p for p in front.fields if p.source.name == PAST)
+        assert isinstance(part, SeriesFront)  # noqa: S101
+        _, channels, length = shapes[PAST]
+        whole = sum(math.prod(shape[1:]) for shape in shapes.values())
+        shape = ForecastShape(
+            place=front.names.index(PAST),
+            past=(channels, length),
+            others=whole - channels * length,
+            targets=tuple(seen.index(f) if f in seen else -1 for f in task.fields),
+            horizon=task.horizon,
+            quantiles=len(task.quantiles),
+        )
+        moments = torch.from_numpy(part.center), torch.from_numpy(part.scale)
+        return Forecaster(shape, moments, self.hidden, self.local, self.dropout)
+
+
+def _batch(rows: int) -> int:
+    doublings = math.ceil(math.log2(max(rows, 1) / (32 * STEPS)))
+    return int(32 << min(3, max(0, doublings)))
