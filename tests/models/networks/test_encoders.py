@@ -14,7 +14,7 @@ SHAPES: dict[Kind, tuple[int, ...]] = {
     Kind.VOLUME: (-1, 1, 6, 12, 9),
     Kind.TEXT: (-1, 11),
     Kind.AUDIO: (-1, 20, 26),
-    Kind.SERIES: (-1, 21, 3),
+    Kind.SERIES: (-1, 3, 21),
     Kind.NUMBER: (-1, 7),
 }
 """The shape of a small array of each kind of field."""

@@ -16,10 +16,10 @@ from lepta.models.networks.encoders.layers import Transformer
 
 
 class SeriesEncoder(Encoder):
-    """An encoder of series (rows, length, channels), each channel standardised."""
+    """An encoder of series (rows, channels, length), each channel standardised."""
 
     kinds = (Kind.SERIES,)
-    axes = ("length", "channels")
+    axes = ("channels", "length")
     smallest = (1, 1)
 
     @classmethod
@@ -50,13 +50,13 @@ class Tcn(SeriesEncoder):
     """A temporal convolutional network (Bai et al. 2018, arXiv:1803.01271) of 48 channels.
 
     As many blocks as it takes to see the whole series, each looking twice as far back; ends in the
-    last step and the mean, joined. Takes (rows, length, channels); gives (rows, 96).
+    last step and the mean, joined. Takes (rows, channels, length); gives (rows, 96).
     """
 
     def __init__(
         self,
-        length: int,
         channels: int,
+        length: int,
         *,
         width: Factor = 1.0,
         depth: Factor = 1.0,
@@ -76,21 +76,21 @@ class Tcn(SeriesEncoder):
         self.features = 2 * hidden
 
     def forward(self, series: Tensor) -> Tensor:
-        return _last_and_mean(self.body(series.transpose(1, 2)).transpose(1, 2))
+        return _last_and_mean(self.body(series))
 
 
 class Gru(SeriesEncoder):
     """A gated recurrent unit (Cho et al. 2014, arXiv:1406.1078): two layers of 64.
 
-    Ends in the last step and the mean, joined. Takes (rows, length, channels); gives (rows, 128).
+    Ends in the last step and the mean, joined. Takes (rows, channels, length); gives (rows, 128).
     """
 
     cell: ClassVar[type[nn.GRU | nn.LSTM]] = nn.GRU
 
     def __init__(
         self,
-        length: int,
         channels: int,
+        length: int,
         *,
         width: Factor = 1.0,
         depth: Factor = 1.0,
@@ -104,14 +104,16 @@ class Gru(SeriesEncoder):
         self.features = 2 * hidden
 
     def forward(self, series: Tensor) -> Tensor:
-        encoded: Tensor = self.dropout(_last_and_mean(self.body(series)[0]))
+        encoded: Tensor = self.dropout(
+            _last_and_mean(self.body(series.transpose(1, 2))[0].transpose(1, 2))
+        )
         return encoded
 
 
 class Lstm(Gru):
     """Long short-term memory (Hochreiter & Schmidhuber 1997): two layers of 64.
 
-    Ends in the last step and the mean, joined. Takes (rows, length, channels); gives (rows, 128).
+    Ends in the last step and the mean, joined. Takes (rows, channels, length); gives (rows, 128).
     """
 
     cell = nn.LSTM
@@ -121,14 +123,14 @@ class PatchTst(SeriesEncoder):
     """PatchTST (Nie et al. 2023, arXiv:2211.14730): a Transformer over patches of each channel.
 
     Two blocks of 64 channels, weights shared by all channels of the series; patches overlap by half
-    and number at most 64. The channels meet in a dense layer at the end. Takes (rows, length,
-    channels); gives (rows, 128).
+    and number at most 64. The channels meet in a dense layer at the end. Takes (rows, channels,
+    length); gives (rows, 128).
     """
 
     def __init__(
         self,
-        length: int,
         channels: int,
+        length: int,
         *,
         patch: Count | None = None,
         width: Factor = 1.0,
@@ -147,8 +149,8 @@ class PatchTst(SeriesEncoder):
         self.join = nn.Linear(channels * hidden, self.features)
 
     def forward(self, series: Tensor) -> Tensor:
-        rows, length, channels = series.shape
-        each = series.transpose(1, 2).reshape(rows * channels, 1, length)
+        rows, channels, length = series.shape
+        each = series.reshape(rows * channels, 1, length)
         tokens = self.tokens(functional.pad(each, (self.padding, 0), mode="replicate"))
         means = self.body(tokens.transpose(1, 2)).mean(1)
         encoded: Tensor = functional.gelu(self.join(means.reshape(rows, -1)))
@@ -156,5 +158,5 @@ class PatchTst(SeriesEncoder):
 
 
 def _last_and_mean(steps: Tensor) -> Tensor:
-    """Return the last step and the mean of (rows, length, channels), joined."""
-    return torch.cat([steps[:, -1], steps.mean(1)], 1)
+    """Return the last step and the mean of (rows, channels, length), joined."""
+    return torch.cat([steps[:, :, -1], steps.mean(2)], 1)
