@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -118,3 +118,9 @@ class Context:
         if self.deadline is None:
             return float("inf")
         return max(0.0, self.deadline - time.monotonic())
+
+    def share(self, parts: int) -> Context:
+        """Return a context that ends after one of ``parts`` equal parts of the time left."""
+        if self.deadline is None:
+            return self
+        return replace(self, deadline=time.monotonic() + self.seconds_left() / parts)

@@ -95,7 +95,7 @@ def _dataset(data: Any, predictor: Predictor, context: Context) -> Dataset:
     if isinstance(data, Dataset):
         return data
     task = predictor.task
-    known = reading_of(predictor.signature)
+    known = {**reading_of(predictor.signature), "task_options": task.reading}
     return Dataset.read(data, target=task.target, task=task.name, context=context, **known)
 
 

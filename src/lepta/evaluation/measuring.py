@@ -18,7 +18,7 @@ from lepta.evaluation.intervals import (
     spread_out,
 )
 from lepta.tasks import Task
-from lepta.tasks.metrics import METRICS, Metric
+from lepta.tasks.metrics import Metric
 from lepta.tasks.metrics.base import Array, Floats
 from lepta.tasks.metrics.decisions import confusion
 
@@ -70,7 +70,7 @@ def measure(
     if not 0.0 < level < 1.0:
         raise ConfigError(f"The confidence level is between 0 and 1, not {level}.")
     sample = read_sample(task, y, scores, groups, weights)
-    metrics = [METRICS.get(name) for name in task.metrics]
+    metrics = [task.metric(name) for name in task.metrics]
     found: dict[str, Interval | None] = {}
     for metric in metrics:
         interval = _analytic(metric, sample, level)

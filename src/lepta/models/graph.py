@@ -55,11 +55,17 @@ class Graph:
 
     def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output and return the output's name."""
-        name = self._name(kind.lower())
-        self._nodes.append(
-            helper.make_node(kind, list(inputs), [name], domain=domain, **attributes)
-        )
+        (name,) = self.ops(kind, 1, *inputs, domain=domain, **attributes)
         return name
+
+    def ops(
+        self, kind: str, outputs: int, *inputs: str, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """Add a node with several outputs and return their names."""
+        names = [self._name(kind.lower()) for _ in range(outputs)]
+        node = helper.make_node(kind, list(inputs), names, domain=domain, **attributes)
+        self._nodes.append(node)
+        return names
 
     def embed(self, model: ModelProto, inputs: Mapping[str, str]) -> list[str]:
         """Put ``model`` inside: its inputs are fed from ``inputs``; return its outputs' names.

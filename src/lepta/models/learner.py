@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -37,6 +38,11 @@ LEARNERS = Registry(
 )
 """Everything that can be trained, by name."""
 
+ANSWERS = frozenset({"binary", "multiclass", "regression"})
+"""Tasks with one label or number a row."""
+VECTORS = ANSWERS | {"quantile"}
+"""Tasks with one vector of raw scores a row: whatever ends in a dense head learns them."""
+
 
 class Fitted(ABC):
     """A trained model: preprocessing and a body that ends in raw scores (logits or a value)."""
@@ -60,6 +66,14 @@ class Fitted(ABC):
         """
         return self.task.finish(self.raw(self.front.run(rows, context)), temperature)
 
+    def with_task(self, task: Task) -> Fitted:
+        """Return the same model for the task once it is calibrated."""
+        if task == self.task:
+            return self
+        changed = copy(self)
+        object.__setattr__(changed, "task", task)
+        return changed
+
     def refit(self, rows: Dataset, context: Context) -> Fitted:
         """Return the model fitted on more rows, with the choices made; by default itself."""
         return self
@@ -79,7 +93,7 @@ class Learner(ABC):
 
     balance: bool = False
 
-    tasks: ClassVar[frozenset[str]] = frozenset({"binary", "multiclass", "regression"})
+    tasks: ClassVar[frozenset[str]] = ANSWERS
     """Names of the tasks that it can learn."""
 
     def refusal(self, schema: Schema, task: Task) -> str:

@@ -1,4 +1,4 @@
-"""Linear models: logistic regression and ridge regression, by scikit-learn."""
+"""Linear models: logistic regression and ridge regression, by scikit-learn; others by descent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from lepta.core.errors import missing_extra
 from lepta.core.events import Context
 from lepta.core.schema import Schema
+from lepta.models.descent import fit_by_descent, objective_loss
 from lepta.models.front import Front, fit_front
 from lepta.models.front.front import PLAIN, TABLE
 from lepta.models.graph import Graph
-from lepta.models.learner import Fitted, Learner, center_and_scale, row_weights
-from lepta.tasks import Task
+from lepta.models.learner import VECTORS, Fitted, Learner, center_and_scale, row_weights
+from lepta.tasks import Regression, Task
 
 if TYPE_CHECKING:
     from lepta.data import Dataset
@@ -62,6 +63,8 @@ class LinearFitted(Fitted):
 @dataclass(frozen=True)
 class Linear(Learner):
     """A linear model on standardised numbers and one-hot categories."""
+
+    tasks: ClassVar[frozenset[str]] = VECTORS
 
     def unfit_for(self, schema: Schema, task: Task) -> str:
         return "" if any(f.kind in PLAIN for f in schema.inputs) else "there is no plain field"
@@ -110,8 +113,10 @@ def fit_weights(
     """Fit weights (columns, width) and bias (width,).
 
     Classification is multinomial logistic regression, regression is ridge regression on the
-    standardised target. ``rows`` are row weights.
+    standardised target; any other task minimises its own loss. ``rows`` are row weights.
     """
+    if not task.is_classification and not isinstance(task, Regression):
+        return fit_by_descent(x, y, task, strength, rows)
     try:
         from sklearn.linear_model import LogisticRegression, Ridge
     except ModuleNotFoundError as error:
@@ -130,7 +135,9 @@ def fit_weights(
 def linear_loss(
     raw: NDArray[Any], y: NDArray[Any], task: Task, rows: NDArray[np.float64] | None = None
 ) -> float:
-    """Return the mean log loss, or the mean squared error, of raw scores (rows, width)."""
+    """Return the mean log loss, squared error, or loss of the task, of raw scores (rows, width)."""
+    if not task.is_classification and not isinstance(task, Regression):
+        return objective_loss(raw, y, task, rows)
     if not task.is_classification:
         return float(np.average((raw[:, 0] - y) ** 2, weights=rows))
     logits = raw - raw.max(axis=1, keepdims=True)

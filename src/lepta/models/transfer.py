@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
 from lepta.models.front import Front, ImageOptions, fit_front
 from lepta.models.graph import Graph
-from lepta.models.learner import Fitted, Learner, row_weights
+from lepta.models.learner import VECTORS, Fitted, Learner, row_weights
 from lepta.models.linear import fit_weights, linear_loss
 from lepta.models.pretrained import Backbone, get_backbone
 from lepta.tasks import Task
@@ -106,6 +106,8 @@ class Transfer(Learner):
     """
 
     backbone: str = "efficientnet-lite0"
+
+    tasks: ClassVar[frozenset[str]] = VECTORS
 
     def unfit_for(self, schema: Schema, task: Task) -> str:
         if not any(f.kind == Kind.IMAGE for f in schema.inputs):

@@ -17,6 +17,7 @@ from lepta.core.registry import Registry
 from lepta.core.schema import Field
 from lepta.tasks.base import OutputSpec, Task
 from lepta.tasks.classification import Binary, Multiclass
+from lepta.tasks.quantile import Quantile
 from lepta.tasks.regression import Regression
 
 TASKS = Registry(
@@ -27,6 +28,7 @@ TASKS = Registry(
         "forecasting": "lepta.tasks.forecasting:Forecasting",
         "multiclass": "lepta.tasks.classification:Multiclass",
         "regression": "lepta.tasks.regression:Regression",
+        "quantile": "lepta.tasks.quantile:Quantile",
     },
 )
 
@@ -84,6 +86,7 @@ __all__ = [
     "Binary",
     "Multiclass",
     "OutputSpec",
+    "Quantile",
     "Regression",
     "Task",
     "task_for",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lepta.core.errors import DataError, Where
 from lepta.core.schema import Field
+from lepta.tasks.metrics import METRICS, Metric
 
 
 class OutputSpec(BaseModel):
@@ -38,6 +39,11 @@ class GraphBuilder(Protocol):
     def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output and return the output's name."""
 
+    def ops(
+        self, kind: str, outputs: int, *inputs: str, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """Add a node with several outputs and return their names."""
+
 
 class Task(BaseModel, ABC):
     """What a model predicts.
@@ -56,6 +62,8 @@ class Task(BaseModel, ABC):
         is_classification: whether there is one class a row, and scores are class probabilities.
         one_answer: whether there is one label or number a row; audits and tabular learners need it.
         bounded: whether scores lie between 0 and 1.
+        tuned: whether :meth:`calibrated` learns from the validation rows, which must then stay
+            out of training.
         learners: learners to try when none is named; empty: by the kinds of the inputs.
         report: import string of a tuple of plots ("module:PLOTS"), where the task has its own.
     """
@@ -70,6 +78,7 @@ class Task(BaseModel, ABC):
     is_classification: ClassVar[bool] = False
     one_answer: ClassVar[bool] = True
     bounded: ClassVar[bool] = False
+    tuned: ClassVar[bool] = False
     learners: ClassVar[tuple[str, ...]] = ()
     report: ClassVar[str] = ""
 
@@ -95,7 +104,7 @@ class Task(BaseModel, ABC):
 
     @property
     def raw_width(self) -> int:
-        """Columns of the raw scores that a model ends in."""
+        """Columns of the raw scores that a model ends in; a network may need more to learn."""
         return self.width
 
     @abstractmethod
@@ -117,6 +126,22 @@ class Task(BaseModel, ABC):
     def emit(self, graph: GraphBuilder, raw: str, temperature: float = 1.0) -> str:
         """Add :meth:`finish` to a graph; return the name of the scores."""
         return raw
+
+    def calibrated(
+        self, raw: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None
+    ) -> Self:
+        """Return the task with what it learns from raw scores of validation rows; see ``tuned``."""
+        return self
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Options (``task_options``) that read other rows as the training rows were read."""
+        return {}
+
+    def metric(self, name: str) -> Metric:
+        """Return the metric called ``name``, told of this task where it must know it."""
+        found: Metric = METRICS.get(name)
+        return found.told(self)
 
     @abstractmethod
     def decide(self, scores: NDArray[Any]) -> NDArray[Any]:

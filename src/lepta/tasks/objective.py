@@ -47,7 +47,7 @@ class Objective(ABC):
     @classmethod
     def width(cls, task: Task) -> int:
         """Return how many raw outputs a row the head of a network needs."""
-        return task.width
+        return task.raw_width
 
     def fit(self, y: Any) -> None:  # noqa: B027 - most objectives have nothing to learn
         """Learn from the training targets what the loss needs, such as ``center`` and ``scale``."""

@@ -17,7 +17,7 @@ from lepta.core.schema import Kind, Schema
 from lepta.models.front import Front, ImageOptions, fit_front
 from lepta.models.front.front import PLAIN
 from lepta.models.graph import Graph
-from lepta.models.learner import Fitted, Learner, row_weights
+from lepta.models.learner import VECTORS, Fitted, Learner, row_weights
 from lepta.models.networks import build_network, network_to_onnx
 from lepta.models.networks.network import ImageEncoder
 from lepta.tasks import Task
@@ -71,6 +71,7 @@ class Neural(Learner):
 
     loop: LoopOptions = field(default_factory=LoopOptions)
     size: int | None = None
+    tasks: ClassVar[frozenset[str]] = VECTORS
     name: ClassVar[str]
     image: ClassVar[ImageEncoder] = "resnet"
 

@@ -20,7 +20,6 @@ from lepta.engine.limits import usable_cores
 from lepta.evaluation.calibration import fit_temperature
 from lepta.models.learner import LEARNERS, Fitted, Learner, row_weights
 from lepta.tasks import Task
-from lepta.tasks.metrics import METRICS
 from lepta.tuning.options import FitOptions
 
 IMAGES = ("transfer", "resnet")
@@ -163,9 +162,8 @@ def try_learners(
             context.say(f"No time was left to try {', '.join(names[position:])}.", "warning")
             break
         try:
-            trials.append(
-                _try(name, train, valid, task, options, share_of(context, len(names) - position))
-            )
+            share = context.share(len(names) - position)
+            trials.append(_try(name, train, valid, task, options, share))
         except LeptaError as error:
             if options.learner != "auto":
                 raise
@@ -194,13 +192,6 @@ def rank(trials: list[Trial], task: Task, rows: int) -> list[Trial]:
     )
 
 
-def share_of(context: Context, remaining: int) -> Context:
-    """Return a context that ends after one of ``remaining`` equal parts of the time left."""
-    if context.deadline is None:
-        return context
-    return replace(context, deadline=time.monotonic() + context.seconds_left() / remaining)
-
-
 def _try(
     name: str, train: Dataset, valid: Dataset, task: Task, options: FitOptions, context: Context
 ) -> Trial:
@@ -213,9 +204,12 @@ def _try(
     y = valid.targets(task)
     known = row_weights(valid, task, balance=False)
     temperature = 1.0
-    if options.calibrate and task.is_classification:
+    if options.calibrate and (task.is_classification or task.tuned):
         raw = fitted.raw(fitted.front.run(valid, context))
-        temperature = fit_temperature(raw, y, weights=known)
+        if task.is_classification:
+            temperature = fit_temperature(raw, y, weights=known)
+        task = task.calibrated(raw, y, known)
+        fitted = fitted.with_task(task)
         scores = task.finish(raw, temperature)
     else:
         scores = fitted.scores(valid, context)
@@ -232,7 +226,7 @@ def _try(
 def _score(
     y: NDArray[Any], scores: NDArray[np.float32], task: Task, known: NDArray[np.float64] | None
 ) -> float:
-    value = METRICS.get(task.metrics[0])(y, scores, known)
+    value = task.metric(task.metrics[0])(y, scores, known)
     return 0.0 if value is None else float(value)
 
 
@@ -240,7 +234,7 @@ def _loss(
     y: NDArray[Any], scores: NDArray[np.float32], task: Task, known: NDArray[np.float64] | None
 ) -> float:
     name = "log_loss" if task.is_classification else task.metrics[0]
-    metric = METRICS.get(name)
+    metric = task.metric(name)
     value = metric(y, scores, known)
     if value is None:
         return float("inf")

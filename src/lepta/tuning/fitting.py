@@ -15,7 +15,8 @@ from lepta.core.events import Context
 from lepta.data import Dataset, require_trainable
 from lepta.engine import tune_process
 from lepta.evaluation import CheckReport, check
-from lepta.tasks import Binary, Regression, Task
+from lepta.tasks import Binary, Task
+from lepta.tasks.regression import Number
 from lepta.tuning.options import FitOptions
 from lepta.tuning.recipe import Recipe, pack_rows
 from lepta.tuning.repeating import opened, require_same, reread, tell_identity
@@ -117,8 +118,12 @@ def _fit(
 def _refitted(
     trials: list[Trial], data: Dataset, options: FitOptions, context: Context
 ) -> list[Trial]:
-    """Return the trials, the best one fitted once more on train and valid rows together."""
-    if not options.refit:
+    """Return the trials, the best one fitted once more on train and valid rows together.
+
+    Not where the task was calibrated on the valid rows: what they promise holds only for a model
+    that never saw them.
+    """
+    if not options.refit or (options.calibrate and data.task.tuned):
         return trials
     seen = data.take(np.concatenate([data.splits["train"], data.splits["valid"]]))
     return [replace(trials[0], fitted=trials[0].fitted.refit(seen, context)), *trials[1:]]
@@ -126,7 +131,7 @@ def _refitted(
 
 def _require_digits(data: Dataset, task: Task) -> None:
     """Refuse a number whose spread float32, in which graphs answer, cannot show."""
-    if not isinstance(task, Regression):
+    if not isinstance(task, Number):
         return
     y = data.targets(task)
     step = float(np.finfo(np.float32).eps) * float(np.abs(y).max())

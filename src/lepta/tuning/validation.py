@@ -36,7 +36,7 @@ def cross_validate(
         options: fields of :class:`~lepta.tuning.options.FitOptions`.
     """
     tune_process()
-    from lepta.tuning.candidates import choose_names, share_of, try_learners
+    from lepta.tuning.candidates import choose_names, try_learners
 
     chosen = FitOptions.parse(options)
     context = replace(context or Context(), seed=chosen.seed)
@@ -52,7 +52,7 @@ def cross_validate(
         inner = data.take(train_rows).split(valid=chosen.valid, test=0.0, seed=chosen.seed)
         require_trainable(inner)
         names = choose_names(chosen, data.schema, task)
-        share = share_of(context, k - fold)
+        share = context.share(k - fold)
         best = try_learners(names, inner["train"], inner["valid"], task, chosen, share)[0]
         part = best.fitted.scores(data.take(test_rows), context, best.temperature)
         pieces.append((test_rows, part))

@@ -12,6 +12,7 @@ from lepta.models.front import Front
 from lepta.models.front.front import TABLE
 from lepta.models.networks.encoders import ReferenceCnn, ResidualCnn, TableMlp
 from lepta.tasks import Task
+from lepta.tasks.objective import objective_of
 
 ImageEncoder = Literal["cnn", "resnet"]
 
@@ -57,4 +58,4 @@ def build_network(
         else:
             encoders.append(ResidualCnn(columns, rest[0]))
     features = sum(_width(encoder) for encoder in encoders)
-    return Network(encoders, features, task.width)
+    return Network(encoders, features, objective_of(task).width(task))

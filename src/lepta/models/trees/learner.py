@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,14 @@ from lepta.core.schema import Schema
 from lepta.models.front import Front, fit_front
 from lepta.models.front.front import PLAIN, TABLE
 from lepta.models.graph import Graph
-from lepta.models.learner import Fitted, Learner, center_and_scale, row_weights
+from lepta.models.learner import (
+    ANSWERS,
+    VECTORS,
+    Fitted,
+    Learner,
+    center_and_scale,
+    row_weights,
+)
 from lepta.models.trees.ensemble import Ensemble, read_ensemble
 from lepta.tasks import Task
 
@@ -89,10 +96,16 @@ class Trees(Learner):
     rows: float = 0.8
     l2: float = 5.0
 
+    tasks: ClassVar[frozenset[str]] = VECTORS
+
     def unfit_for(self, schema: Schema, task: Task) -> str:
         return "" if any(f.kind in PLAIN for f in schema.inputs) else "there is no plain field"
 
-    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> TreesFitted:
+    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> Fitted:
+        if task.name not in ANSWERS:
+            from lepta.models.trees.several import fit_several
+
+            return fit_several(self, train, valid, task, context)
         front = fit_front(train, style="codes", image=None, context=context)
         x, y = front.run(train, context)[TABLE], train.targets(task)
         xv, yv = front.run(valid, context)[TABLE], valid.targets(task)
@@ -107,35 +120,51 @@ class Trees(Learner):
 
         A target that is a number is standardised: float32 sums of trees then keep its digits.
         """
+        x, y, weights = train
+        center, scale = (0.0, 1.0) if task.is_classification else center_and_scale(y)
+        watch = None
+        if valid is not None:
+            xv, yv, watched = valid
+            watch = xv, (yv - center) / scale, watched
+        rows = x, (y - center) / scale, weights
+        booster = self.boost(front, _objective(task), rows, watch, rounds, context)
+        ensemble = read_ensemble(booster.dump_model())
+        return TreesFitted(front, task, booster, ensemble, self, center, scale)
+
+    def boost(
+        self,
+        front: Front,
+        objective: dict[str, Any],
+        train: Any,
+        valid: Any,
+        rounds: int,
+        context: Context,
+    ) -> Any:
+        """Return a LightGBM booster of ``objective`` (its parameters); see :meth:`grow`.
+
+        Rows are (x, y, row weights), and may end in the sizes of groups of rows to be ranked.
+        """
         try:
             import lightgbm as lgb
         except ModuleNotFoundError as error:
             raise missing_extra("lightgbm", "train", "A tree model") from error
-        x, y, weights = train
-        center, scale = (0.0, 1.0) if task.is_classification else center_and_scale(y)
+        x, y, weights, *groups = train
         data = lgb.Dataset(
-            x, (y - center) / scale, weight=weights, categorical_feature=list(front.categorical)
+            x, y, weight=weights, categorical_feature=list(front.categorical), **_group(groups)
         )
         watch = []
         if valid is not None:
-            xv, yv, watched = valid
-            watch = [lgb.Dataset(xv, (yv - center) / scale, weight=watched, reference=data)]
+            xv, yv, watched, *groups = valid
+            watch = [lgb.Dataset(xv, yv, weight=watched, reference=data, **_group(groups))]
         with context.stage("trees", total=rounds, unit="round") as stage:
             callbacks = [_progress(stage, context)]
             if watch:
                 callbacks.append(lgb.early_stopping(self.patience, verbose=False))
-            parameters = self._parameters(task, context, len(y))
-            booster = lgb.train(parameters, data, rounds, valid_sets=watch, callbacks=callbacks)
-        ensemble = read_ensemble(booster.dump_model())
-        return TreesFitted(front, task, booster, ensemble, self, center, scale)
+            parameters = self._parameters(context, len(y)) | objective
+            return lgb.train(parameters, data, rounds, valid_sets=watch, callbacks=callbacks)
 
-    def _parameters(self, task: Task, context: Context, count: int) -> dict[str, Any]:
-        binary = task.is_classification and task.width == 2
-        objective = (
-            ("binary" if binary else "multiclass") if task.is_classification else "regression"
-        )
-        parameters: dict[str, Any] = {
-            "objective": objective,
+    def _parameters(self, context: Context, count: int) -> dict[str, Any]:
+        return {
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "min_data_in_leaf": max(1, min(self.min_rows, count // 20)),
@@ -150,9 +179,18 @@ class Trees(Learner):
             "num_threads": context.threads or 0,
             "verbosity": -1,
         }
-        if objective == "multiclass":
-            parameters["num_class"] = task.width
-        return parameters
+
+
+def _objective(task: Task) -> dict[str, Any]:
+    if not task.is_classification:
+        return {"objective": "regression"}
+    if task.width == 2:
+        return {"objective": "binary"}
+    return {"objective": "multiclass", "num_class": task.width}
+
+
+def _group(groups: list[Any]) -> dict[str, Any]:
+    return {"group": groups[0]} if groups else {}
 
 
 def _progress(stage: Stage, context: Context) -> Any:

@@ -8,6 +8,7 @@ _PROBABILITIES = "lepta.tasks.metrics.probabilities"
 _RANKING = "lepta.tasks.metrics.ranking"
 _FORECASTS = "lepta.tasks.forecasting.metrics"
 _NUMBERS = "lepta.tasks.metrics.numbers"
+_QUANTILES = "lepta.tasks.quantile.metrics"
 
 METRICS = Registry(
     "lepta.metrics",
@@ -29,6 +30,11 @@ METRICS = Registry(
         "rmse": f"{_NUMBERS}:rmse",
         "mae": f"{_NUMBERS}:mae",
         "r2": f"{_NUMBERS}:r2",
+        "pinball": f"{_QUANTILES}:pinball",
+        "median_mae": f"{_QUANTILES}:median_mae",
+        "interval_coverage": f"{_QUANTILES}:interval_coverage",
+        "interval_width": f"{_QUANTILES}:interval_width",
+        "quantile_gap": f"{_QUANTILES}:quantile_gap",
     },
 )
 """Names to :class:`Metric` objects; ``METRICS.get("auroc")(y, scores)``."""

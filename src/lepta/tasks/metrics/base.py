@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ resample of the rows is a vector of counts.
 """
 Prepare = Callable[[Array, Array], tuple[Any, Any]]
 """(y, scores) -> what the rule is given in their place, once for all weightings."""
+Tell = Callable[[Any], Rule]
+"""task -> the rule, where truth and scores alone do not say enough, such as which quantiles."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Metric:
         rule: the computation.
         explanation: what it tells, in one plain sentence.
         prepare: work to be done once for all weightings, such as the overlap of each mask.
+        tell: gives the rule to a task that it must know; ``rule`` then stands for any other.
     """
 
     name: str
@@ -44,6 +47,11 @@ class Metric:
     rule: Rule
     explanation: str = ""
     prepare: Prepare | None = None
+    tell: Tell | None = None
+
+    def told(self, task: Any) -> Metric:
+        """Return the metric as it is for ``task``."""
+        return self if self.tell is None else replace(self, rule=self.tell(task))
 
     def __call__(
         self, y: Array, scores: Array, weights: Array | None = None, *, threshold: float = 0.5

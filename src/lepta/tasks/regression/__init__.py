@@ -13,19 +13,12 @@ from lepta.core.schema import Field, Kind
 from lepta.tasks.base import OutputSpec, Task
 
 
-class Regression(Task):
-    """Predict a real number, in ``unit``."""
+class Number(Task):
+    """What tasks have in common whose target is a real number, in ``unit``."""
 
-    name: Literal["regression"] = "regression"
     unit: str = ""
 
-    objective: ClassVar[str] = "lepta.tasks.regression.objective:SquaredError"
-    metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
     maximise: ClassVar[bool] = False
-
-    @classmethod
-    def suits(cls, field: Field) -> bool:
-        return field.kind == Kind.NUMBER
 
     @classmethod
     def of(cls, field: Field, **options: Any) -> Self:
@@ -36,10 +29,6 @@ class Regression(Task):
                 fix=f"Name another target, or give kinds={{{field.name!r}: 'number'}}.",
             )
         return cls(target=field.name, unit=field.unit, **options)
-
-    @property
-    def width(self) -> int:
-        return 1
 
     def encode(self, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64]:
         encoded = np.empty(len(values), np.float64)
@@ -61,6 +50,32 @@ class Regression(Task):
             )
         return encoded
 
+    def check(self, y: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        y, scores = super().check(y.astype(np.float64), scores)
+        if not np.isfinite(y).all():
+            raise DataError("A target value is not finite.", where=Where(field=self.target))
+        return y, scores
+
+    def describe(self) -> str:
+        return f"a number in {self.unit}" if self.unit else "a number"
+
+
+class Regression(Number):
+    """Predict a real number, in ``unit``."""
+
+    name: Literal["regression"] = "regression"
+
+    objective: ClassVar[str] = "lepta.tasks.regression.objective:SquaredError"
+    metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
+
+    @classmethod
+    def suits(cls, field: Field) -> bool:
+        return field.kind == Kind.NUMBER
+
+    @property
+    def width(self) -> int:
+        return 1
+
     def output(self) -> OutputSpec:
         return OutputSpec(name="value", dtype="float32", shape=(-1, 1))
 
@@ -70,15 +85,6 @@ class Regression(Task):
     def columns(self, scores: NDArray[Any]) -> dict[str, NDArray[Any]]:
         return {"prediction": self.decide(scores)}
 
-    def check(self, y: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        y, scores = super().check(y.astype(np.float64), scores)
-        if not np.isfinite(y).all():
-            raise DataError("A target value is not finite.", where=Where(field=self.target))
-        return y, scores
-
     def row_errors(self, y: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64] | None:
         errors: NDArray[np.float64] = np.abs(scores[:, 0].astype(np.float64) - y)
         return errors
-
-    def describe(self) -> str:
-        return f"a number in {self.unit}" if self.unit else "a number"

@@ -1,0 +1,86 @@
+"""Linear models of any task whose raw scores are a vector a row: its own loss, minimised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepta.core.errors import missing_extra
+from lepta.tasks import Task
+
+_STEPS = 300
+_LEAST_CHANGE = 1e-7
+
+
+def fit_by_descent(
+    x: NDArray[np.float32],
+    y: NDArray[Any],
+    task: Task,
+    strength: float,
+    rows: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Fit weights (columns, width) and bias (width,) by L-BFGS (Liu & Nocedal 1989).
+
+    What is minimised is the mean of the task's objective and an L2 penalty on the weights, as in
+    logistic regression of the inverse strength ``strength``, in units of the target's spread.
+
+    Args:
+        x: prepared inputs (rows, columns).
+        y: targets as the task encodes them.
+        task: the task; its objective takes raw scores (rows, width).
+        strength: inverse strength of regularisation.
+        rows: row weights.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise missing_extra("torch", "train", "A linear model of this task") from error
+    from lepta.tasks.objective import objective_of
+
+    objective = objective_of(task)
+    objective.fit(y)
+    center, scale = objective.center.double(), objective.scale.double()
+    inputs = torch.from_numpy(np.asarray(x, np.float64))
+    targets = objective.targets(y, np.arange(len(x)))
+    mass = torch.ones(len(x), dtype=torch.float64) if rows is None else torch.from_numpy(rows)
+    mass = mass / mass.sum()
+    weights = torch.zeros(x.shape[1], len(center), dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(len(center), dtype=torch.float64, requires_grad=True)
+    search = torch.optim.LBFGS(
+        [weights, bias],
+        max_iter=_STEPS,
+        tolerance_change=_LEAST_CHANGE,
+        line_search_fn="strong_wolfe",
+    )
+
+    def loss() -> torch.Tensor:
+        search.zero_grad()
+        raw = (inputs @ weights + bias) * scale + center
+        fit = (objective.losses(raw, targets).double() * mass).sum()
+        total = fit + 0.5 * weights.square().sum() / (strength * len(x))
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    search.step(loss)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        weights, bias = weights * scale, bias * scale + center
+    return weights.numpy().astype(np.float32), bias.numpy().astype(np.float32)
+
+
+def objective_loss(
+    raw: NDArray[Any], y: NDArray[Any], task: Task, rows: NDArray[np.float64] | None = None
+) -> float:
+    """Return the mean loss of raw scores (rows, width), in the task's own unit."""
+    import torch
+
+    from lepta.tasks.objective import objective_of
+
+    objective = objective_of(task)
+    targets = objective.targets(y, np.arange(len(raw)))
+    losses = objective.losses(torch.from_numpy(np.asarray(raw, np.float64)), targets)
+    return float(np.average(losses.numpy(), weights=rows))
