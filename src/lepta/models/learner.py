@@ -34,6 +34,9 @@ LEARNERS = Registry(
         "mlp": "lepta.training.neural:Mlp",
         "cnn": "lepta.training.neural:Cnn",
         "resnet": "lepta.training.neural:ResNet",
+        "torch": "lepta.training.custom:Torch",
+        "keras": "lepta.training.custom:Keras",
+        "sklearn": "lepta.models.custom.estimator:Sklearn",
     },
 )
 """Everything that can be trained, by name."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
@@ -51,13 +51,20 @@ class NeuralFitted(Fitted):
     def workshop(self) -> dict[str, bytes]:
         from safetensors.torch import save
 
-        state = {k: v.contiguous() for k, v in self.network.state_dict().items()}
+        state = _distinct(self.network.state_dict())
         shapes = {name: list(shape[1:]) for name, shape in self.shapes.items()}
         recipe = {"learner": self.learner, "shapes": shapes}
         return {
             "workshop/network.safetensors": save(state),
             "workshop/recipe.json": json.dumps(recipe).encode(),
         }
+
+
+def _distinct(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return each tensor under the first of its names: layers may share weights."""
+    kept = {(t.data_ptr(), t.shape): name for name, t in reversed([*state.items()]) if t.numel()}
+    names = {*kept.values(), *(name for name, tensor in state.items() if not tensor.numel())}
+    return {name: tensor.contiguous() for name, tensor in state.items() if name in names}
 
 
 @dataclass(frozen=True)
@@ -79,12 +86,23 @@ class Neural(Learner):
         found = any(f.kind == Kind.IMAGE for f in schema.inputs)
         return "" if found else "there is no image field"
 
+    def image_options(self) -> ImageOptions:
+        """Return how images are prepared."""
+        return ImageOptions(size=self.size)
+
+    def build(
+        self, front: Front, arrays: Mapping[str, NDArray[np.float32]], task: Task
+    ) -> tuple[nn.Module, LoopOptions]:
+        """Return an untrained network for the prepared training rows, and how to train it."""
+        shapes = {name: array.shape for name, array in arrays.items()}
+        return build_network(front, shapes, task, self.image), self.loop
+
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> NeuralFitted:
-        front = fit_front(train, style="dense", image=ImageOptions(size=self.size), context=context)
+        front = fit_front(train, style="dense", image=self.image_options(), context=context)
         arrays, watch = front.run(train, context), front.run(valid, context)
         shapes = {name: array.shape for name, array in arrays.items()}
         torch.manual_seed(context.seed)
-        network = build_network(front, shapes, task, self.image)
+        network, loop = self.build(front, arrays, task)
         y = train.targets(task)
         weights = row_weights(train, task, balance=self.balance)
         order = front.names
@@ -97,7 +115,7 @@ class Neural(Learner):
                 row_weights(valid, task, balance=False),
             ),
             task,
-            self.loop,
+            loop,
             context,
         )
         return NeuralFitted(front, task, trained, shapes, self.name)

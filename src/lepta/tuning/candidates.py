@@ -18,6 +18,7 @@ from lepta.data import Dataset
 from lepta.engine import choose
 from lepta.engine.limits import usable_cores
 from lepta.evaluation.calibration import fit_temperature
+from lepta.models.custom import learner_for
 from lepta.models.learner import LEARNERS, Fitted, Learner, row_weights
 from lepta.tasks import Task
 from lepta.tuning.options import FitOptions
@@ -61,6 +62,8 @@ def choose_names(options: FitOptions, schema: Schema, task: Task) -> tuple[str, 
     """Return the learners to try, the cheapest first."""
     if options.learner != "auto":
         return (options.learner,)
+    if options.model is not None:
+        return (learner_for(options.model),)
     if task.learners:
         return task.learners
     if any(field.kind == Kind.IMAGE for field in schema.inputs):
@@ -75,8 +78,15 @@ def build_learner(name: str, options: FitOptions) -> Learner:
     Raises:
         ConfigError: the learner or one of its options is unknown.
     """
-    learner: Learner = LEARNERS.get(name)(balance=options.balance)
-    if _trains_network(type(learner)):
+    kind: type[Learner] = LEARNERS.get(name)
+    given: dict[str, Any] = {} if options.model is None else {"model": options.model}
+    if given and "model" not in {field.name for field in fields(kind)}:
+        raise ConfigError(
+            f"The learner {name!r} takes no model of one's own.",
+            fix="Leave learner= out: it follows from model=.",
+        )
+    learner = kind(balance=options.balance, **given)
+    if _trains_network(kind):
         learner = _override(learner, {"loop": {"device": options.device}}, name)
     configured: Learner = _override(learner, _nested(options.settings), name)
     return configured
@@ -165,7 +175,7 @@ def try_learners(
             share = context.share(len(names) - position)
             trials.append(_try(name, train, valid, task, options, share))
         except LeptaError as error:
-            if options.learner != "auto":
+            if options.learner != "auto" or options.model is not None:
                 raise
             context.say(f"{name} was left out: {error.what}", "warning")
     if not trials:

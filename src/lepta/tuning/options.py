@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import Field as Option
+from pydantic import field_serializer
 
 from lepta.core.config import Config, Seconds
 
@@ -18,6 +19,12 @@ class FitOptions(Config):
     learner: str = Option(
         default="auto",
         description="auto, or one of linear, trees, mlp (tables), transfer, resnet, cnn (images).",
+    )
+    model: Any = Option(
+        default=None,
+        description="A model of one's own: a torch module, a Keras model, a scikit-learn "
+        "estimator, a function that returns one, or FILE.py:NAME.",
+        json_schema_extra={"metavar": "FILE.py:NAME"},
     )
     valid: float = Option(
         default=0.2, gt=0, lt=0.9, description="Share of rows to choose by, unless they are given."
@@ -58,3 +65,9 @@ class FitOptions(Config):
     settings: dict[str, Any] = Option(
         default_factory=dict, description="Options of the learner, by name."
     )
+
+    @field_serializer("model")
+    def _named(self, model: Any) -> str | None:
+        from lepta.models.custom import summary
+
+        return None if model is None else summary(model)

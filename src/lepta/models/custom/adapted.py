@@ -1,0 +1,169 @@
+"""Somebody's network as Lepta's loop and graph take it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lepta.core.errors import ConfigError, TrainError
+from lepta.models.custom.given import called, is_keras, load_model
+from lepta.tasks import Task
+
+Outputs = Literal["auto", "logits", "probabilities"]
+_LEAST = 1e-7
+"""Smallest probability told from zero."""
+_OFFERED = ("shapes", "width", "task")
+
+
+class Adapted(nn.Module):
+    """A network whose output becomes raw scores (rows, width) of a task.
+
+    One column for two classes becomes two; probabilities become logits; a number is brought to
+    the target's unit by ``scale`` and ``center``.
+
+    Args:
+        body: takes one tensor a prepared array, in the order of the front.
+        task: what is predicted.
+        probabilities: whether the body ends in probabilities.
+        factor: what images are multiplied by before the body sees them.
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, body: nn.Module, task: Task, *, probabilities: bool = False, factor: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.width, self.single = task.raw_width, task.is_classification and task.width == 2
+        self.probabilities, self.factor = probabilities, factor
+        self.register_buffer("center", torch.zeros(self.width))
+        self.register_buffer("scale", torch.ones(self.width))
+
+    def forward(self, *arrays: Tensor) -> Tensor:
+        return self.columns(*arrays) * self.scale + self.center
+
+    def columns(self, *arrays: Tensor) -> Tensor:
+        """Return raw scores (rows, width) before they are brought to the target's unit."""
+        fed = [a * self.factor if a.ndim == 4 and self.factor != 1.0 else a for a in arrays]
+        raw = self.body(*fed)
+        raw = raw.reshape(-1, 1) if raw.ndim == 1 else raw
+        if self.probabilities:
+            raw = _logits(raw)
+        if self.single and raw.shape[1] == 1:
+            raw = torch.cat([-raw / 2, raw / 2], 1)
+        scores: Tensor = raw
+        return scores
+
+
+def _logits(probabilities: Tensor) -> Tensor:
+    inner = probabilities.clamp(_LEAST, 1 - _LEAST)
+    return torch.log(inner) - torch.log1p(-inner) if inner.shape[1] == 1 else torch.log(inner)
+
+
+def adapt(
+    model: Any,
+    shapes: Mapping[str, tuple[int, ...]],
+    task: Task,
+    outputs: Outputs = "auto",
+) -> Adapted:
+    """Return a copy of ``model`` that is ready to be trained.
+
+    Args:
+        model: a torch module, a Keras model, a class of one, a function that returns one, or
+            "file.py:name". Classes and functions are given those of ``shapes`` (the prepared
+            arrays, rows left out), ``width`` (columns of the raw scores) and ``task`` that they
+            have parameters for.
+        shapes: of the prepared arrays, rows first, in the order in which they are given.
+        task: what is predicted.
+        outputs: whether it ends in logits or probabilities; "auto" looks.
+
+    Raises:
+        ConfigError: it cannot be built, or is no network.
+    """
+    module = _built(load_model(model) if isinstance(model, str) else model, shapes, task)
+    if is_keras(module):
+        from lepta.models.custom.kerasmodel import adapt_keras
+
+        return adapt_keras(module, task, outputs)
+    if not isinstance(module, nn.Module):
+        raise ConfigError(
+            f"{called(model)} gives {called(module)}, which is no network.",
+            fix="Return a torch nn.Module or a Keras model; estimators are given as they are.",
+        )
+    body, bare = (module, False) if outputs == "logits" else _without_activation(module)
+    probabilities = outputs == "probabilities" and not bare
+    return Adapted(body, task, probabilities=probabilities and task.is_classification)
+
+
+def _built(model: Any, shapes: Mapping[str, tuple[int, ...]], task: Task) -> Any:
+    if isinstance(model, nn.Module):
+        return model if is_keras(model) else copy.deepcopy(model)
+    if not callable(model):
+        return model
+    offered = {
+        "shapes": {name: shape[1:] for name, shape in shapes.items()},
+        "width": task.raw_width,
+        "task": task,
+    }
+    parameters = inspect.signature(model).parameters.values()
+    needed = [
+        p.name
+        for p in parameters
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    if unknown := [name for name in needed if name not in offered]:
+        raise ConfigError(
+            f"{called(model)} needs {', '.join(map(repr, unknown))}, which Lepta does not know.",
+            fix=f"Give defaults to all parameters but {', '.join(_OFFERED)}, or give a model "
+            "that is built.",
+        )
+    given = {p.name: offered[p.name] for p in parameters if p.name in offered}
+    return model(**given)
+
+
+def _without_activation(module: nn.Module) -> tuple[nn.Module, bool]:
+    """Return a sequence of layers without the sigmoid or softmax at its end, and whether it had."""
+    if type(module) is nn.Sequential and isinstance(module[-1], nn.Sigmoid | nn.Softmax):
+        return module[:-1], True
+    return module, False
+
+
+def try_out(network: Adapted, arrays: Sequence[Any], task: Task, model: Any) -> None:
+    """Run a few rows through, so that what does not fit is told before training.
+
+    Args:
+        network: the adapted network.
+        arrays: a few rows of each prepared array.
+        task: what is predicted.
+        model: what was given, for messages.
+
+    Raises:
+        TrainError: the network refuses the arrays, or gives something else than raw scores.
+    """
+    network.eval()
+    shapes = ", ".join(str(tuple(array.shape)) for array in arrays)
+    try:
+        with torch.no_grad():
+            raw = network.columns(*[torch.tensor(array) for array in arrays])
+    except Exception as error:
+        raise TrainError(
+            f"{called(model)} refuses the prepared arrays of shape {shapes}: {error}",
+            fix="Images come as (rows, channels, size, size) in [0, 1] (a Keras model gets "
+            "channels last); set their size with settings={'size': ...}.",
+        ) from error
+    wanted = (len(arrays[0]), task.raw_width)
+    if tuple(raw.shape) != wanted:
+        raise TrainError(
+            f"{called(model)} gives an output of shape {tuple(raw.shape)}; the task "
+            f"{task.name!r} needs {wanted}.",
+            fix="End in one raw score a class (or one column for two classes), without softmax.",
+        )
+    if not bool(torch.isfinite(raw).all()):
+        raise TrainError(f"{called(model)} gives values that are not numbers.")
