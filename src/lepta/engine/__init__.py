@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lepta.engine.device import Device, choose
     from lepta.engine.hardware import Hardware, detect
     from lepta.engine.health import DoctorReport, doctor
+    from lepta.engine.launch import train
     from lepta.engine.local import LocalEngine
     from lepta.engine.worker import Alone, Worker
 
@@ -28,6 +29,7 @@ _HOMES = {
     "choose": "lepta.engine.device",
     "detect": "lepta.engine.hardware",
     "doctor": "lepta.engine.health",
+    "train": "lepta.engine.launch",
     "tune_allocator": "lepta.engine.allocator",
     "tune_process": "lepta.engine.allocator",
 }
@@ -46,6 +48,7 @@ __all__ = [
     "choose",
     "detect",
     "doctor",
+    "train",
     "tune_allocator",
     "tune_process",
 ]
