@@ -35,7 +35,7 @@ from lepta.engine.messages import (
 _LOOK = 0.2
 """Seconds between looks at requests to stop."""
 
-_SEATS_EVERY = 2.0
+_SEATS_EVERY = 1.0
 """Seconds between looks at the seats."""
 
 _GRACE = 3.0
@@ -174,7 +174,7 @@ class _Attempt:
     def __init__(self, group: Group, world: int, supervisor: Supervisor) -> None:
         self._group, self._world, self._supervisor = group, world, supervisor
         self._ended: dict[int, Ended] = {}
-        self._failed: Failed | None = None
+        self._failed: dict[int, Failed] = {}
         self._failed_at = 0.0
         self._asked = False
         self._looked = time.monotonic()
@@ -184,8 +184,8 @@ class _Attempt:
             for rank, answer in self._group.poll(_LOOK):
                 if (lost := self._take(rank, answer)) is not None:
                     return lost
-            if self._failed and time.monotonic() - self._failed_at > _GRACE:
-                return self._blame(self._failed)
+            if self._failed and self._settled():
+                return self._blame()
             self._look()
         self._tell(Leave())
         self._group.close(_LEAVING)
@@ -199,25 +199,31 @@ class _Attempt:
         elif isinstance(answer, Ended):
             self._ended[rank] = answer
         elif isinstance(answer, Failed):
-            self._fail(answer)
+            self._fail(rank, answer)
         elif isinstance(answer, Died) and not (rank in self._ended and self._world == 1):
             return _Lost(f"worker {rank} of {self._world} was lost ({answer.reason})")
         return None
 
-    def _fail(self, failed: Failed) -> None:
-        """Keep the failure that is the likelier cause; an error of ours needs no second look."""
+    def _fail(self, rank: int, failed: Failed) -> None:
+        """Keep a failure until its cause is clear; an error of ours needs no second look."""
         error = _error(failed)
         if isinstance(error, LeptaError):
             raise error
-        if self._failed is None:
+        if not self._failed:
             self._failed_at = time.monotonic()
-        if self._failed is None or (self._failed.lost and not failed.lost):
-            self._failed = failed
+        self._failed[rank] = failed
 
-    def _blame(self, failed: Failed) -> _Lost:
-        if failed.lost:
-            return _Lost(f"workers lost each other ({failed.text.strip().splitlines()[-1]})")
-        raise _error(failed)
+    def _settled(self) -> bool:
+        heard_of = len(self._failed) + len(self._ended)
+        return heard_of == self._world or time.monotonic() - self._failed_at > _GRACE
+
+    def _blame(self) -> _Lost:
+        """Raise what a worker raised of its own; others only lost it."""
+        for failed in self._failed.values():
+            if not failed.lost:
+                raise _error(failed)
+        last = next(iter(self._failed.values())).text.strip().splitlines()[-1]
+        return _Lost(f"workers lost each other ({last})")
 
     def _look(self) -> None:
         if self._asked or time.monotonic() - self._looked < _SEATS_EVERY:
