@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from lepta.core.errors import ConfigError, missing_extra
-from lepta.engine.hardware import usable_cores
+from lepta.engine.limits import usable_cores
 from lepta.engine.messages import Answer, Command, Died, Group, Order
 from lepta.engine.processes import Processes
 

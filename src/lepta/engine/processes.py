@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from lepta.engine.allocator import tune_process
-from lepta.engine.hardware import usable_cores
+from lepta.engine.limits import usable_cores
 from lepta.engine.messages import Answer, Command, Died, Group, Order
 
 _TICK = 0.05
