@@ -86,11 +86,15 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def bytes_to_tensors(data: bytes) -> dict[str, Tensor]:
-    """Return what :func:`tensors_to_bytes` wrote, on the CPU."""
+    """Return what :func:`tensors_to_bytes` wrote, on the CPU, by name in the order of names.
+
+    safetensors returns them in another order in each process, and workers that spread them out
+    must do so in the same one.
+    """
     from safetensors.torch import load
 
     found: dict[str, Tensor] = load(data)
-    return found
+    return dict(sorted(found.items()))
 
 
 def optimiser_tensors(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
