@@ -21,6 +21,7 @@ _HOMES = {
     "evaluate": "lepta.evaluation",
     "export": "lepta.edge",
     "fit": "lepta.tuning",
+    "forecast": "lepta.data",
     "import_onnx": "lepta.tuning",
     "predict": "lepta.runtime",
     "serve": "lepta.serving",

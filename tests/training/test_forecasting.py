@@ -1,10 +1,16 @@
 """A forecaster learns what follows from the past, and ships as one graph."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import lepta
+from lepta.app.cli import main
+from lepta.core.errors import DataError
+from lepta.data.latest import latest
+from lepta.data.windows import WindowOptions
 from lepta.models.networks import network_to_onnx
 from lepta.models.networks.forecast import Forecaster, ForecastShape
 from lepta.runtime.session import open_session
@@ -63,3 +69,43 @@ def test_the_graph_gives_what_the_network_gives() -> None:
         wanted = network(*arrays).detach().numpy()
         np.testing.assert_allclose(got, wanted, atol=1e-4)
         assert (np.diff(wanted.reshape(rows, 4, 2, 3), axis=3) > 0).all()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sensors by the hour, in a file."""
+    hour = np.arange(400)
+    rows = ["when,sensor,load,plan"]
+    for sensor, level in (("a", 20.0), ("b", 60.0)):
+        for k in hour:
+            value = level + 5 * np.sin(2 * np.pi * k / 24)
+            rows.append(f"2026-01-{1 + k // 24:02d}T{k % 24:02d}:00,{sensor},{value:.4f},{k % 24}")
+    path = tmp_path_factory.mktemp("sensors") / "sensors.csv"
+    path.write_text("\n".join(rows).replace("2026-01-32", "2026-02-01"))
+    return path
+
+
+def test_the_series_of_a_file_go_on(table: Path, tmp_path: Path) -> None:
+    window = {"length": 24, "horizon": 4, "by": "sensor"}
+    fast = {"loop.epochs": 15, "hidden": 32, "local": 32}
+    model = lepta.fit(
+        str(table), target="load", time_field="when", window=window, settings=fast, audit=False
+    )
+    path = model.save(tmp_path / "sensors.lepta")
+    assert lepta.evaluate(path, table)["forecast_mae"].value < 1.5
+    said = lepta.forecast(path, table)
+    assert said["sensor"].tolist() == ["a"] * 4 + ["b"] * 4
+    assert said["step"].tolist() == [1, 2, 3, 4] * 2
+    wanted = [level + 5 * np.sin(2 * np.pi * k / 24) for level in (20, 60) for k in range(400, 404)]
+    assert np.abs(said["prediction"] - wanted).max() < 2.5
+    out = tmp_path / "next.csv"
+    assert main(["predict", str(path), str(table), "-o", str(out)]) == 0
+    assert out.read_text().startswith("sensor,start,step,field,prediction,quantile[0.1]")
+    assert "2026-01-17" in out.read_text()
+
+
+def test_what_is_known_ahead_must_be_given(table: Path) -> None:
+    options = WindowOptions(length=8, horizon=3, by="sensor", past=("load",), known=("plan",))
+    data = lepta.Dataset.read(table, target="load", time_field="when")
+    with pytest.raises(DataError, match="given for 0 of 3 rows"):
+        latest(data, options)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lepta.data.issues import Issue
     from lepta.data.options import ReadOptions
     from lepta.data.profiles import profile
+    from lepta.data.rereading import forecast
     from lepta.data.sources import SOURCES
     from lepta.data.splits import folds, split
     from lepta.data.validation import require_trainable, validate
@@ -21,6 +22,7 @@ _HOMES = {
     "ReadOptions": "lepta.data.options",
     "SOURCES": "lepta.data.sources",
     "folds": "lepta.data.splits",
+    "forecast": "lepta.data.rereading",
     "profile": "lepta.data.profiles",
     "require_trainable": "lepta.data.validation",
     "split": "lepta.data.splits",
@@ -34,6 +36,7 @@ __all__ = [
     "Issue",
     "ReadOptions",
     "folds",
+    "forecast",
     "profile",
     "require_trainable",
     "split",

@@ -7,7 +7,7 @@ the last ``length`` rows of its series, and, when forecasting, is asked for the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class WindowOptions(Config):
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """Which fields go where, checked against the schema."""
 
     targets: tuple[str, ...]
@@ -81,19 +81,22 @@ def windows(data: Dataset, options: WindowOptions) -> Dataset:
         SchemaError: a field does not exist or is no number.
         DataError: no series is long enough.
     """
-    plan = _plan(data, options)
+    plan = plan_of(data, options)
     rows = _cutoffs(data, options, plan)
     if not rows:
         raise DataError(
             f"No series is longer than the horizon of {options.horizon} rows.",
             fix="Forecast fewer rows, or join series that belong together.",
         )
-    order = np.concatenate([part for part, _ in rows])
-    picked = np.concatenate([position for _, position in _placed(rows)])
-    return _assembled(data, options, plan, order, picked, rows)
+    return _assembled(data, options, plan, rows)
 
 
-def _plan(data: Dataset, options: WindowOptions) -> _Plan:
+def plan_of(data: Dataset, options: WindowOptions) -> Plan:
+    """Return which fields go where.
+
+    Raises:
+        SchemaError: a field does not exist or is no number.
+    """
     schema = data.schema
     target = schema.one(Role.TARGET)
     if target is None:
@@ -107,7 +110,7 @@ def _plan(data: Dataset, options: WindowOptions) -> _Plan:
     by = schema[options.by] if options.by is not None else None
     kept = (Role.SPLIT, Role.WEIGHT) if options.horizon else (Role.INPUT, *_KEPT)
     still = tuple(f for f in schema if f.role in kept and f.name != options.by)
-    return _Plan(
+    return Plan(
         targets=targets,
         past=tuple(dict.fromkeys(shown)),
         known=options.known,
@@ -132,14 +135,22 @@ Series = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Rows of one series in order of time, and the places in it at which windows end."""
 
 
-def _cutoffs(data: Dataset, options: WindowOptions, plan: _Plan) -> list[Series]:
+def series_of(data: Dataset, plan: Plan) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of each series, in order of time."""
     count = len(data)
     moments = np.arange(count) if plan.time is None else data.numpy(plan.time.name)
-    keys = np.zeros(count, object) if plan.by is None else np.array(data.column(plan.by.name))
+    keys = [0] * count if plan.by is None else data.column(plan.by.name)
+    places: dict[Any, list[int]] = {}
+    for row, key in enumerate(keys):
+        places.setdefault(key, []).append(row)
+    for rows in places.values():
+        mine = np.array(rows)
+        yield mine[np.argsort(moments[mine], kind="stable")]
+
+
+def _cutoffs(data: Dataset, options: WindowOptions, plan: Plan) -> list[Series]:
     found = []
-    for key in dict.fromkeys(keys.tolist()):
-        mine = np.flatnonzero(keys == key)
-        mine = mine[np.argsort(moments[mine], kind="stable")]
+    for mine in series_of(data, plan):
         first = 0 if not options.horizon else min(options.length, len(mine) - options.horizon) - 1
         ends = np.arange(max(first, 0), len(mine) - options.horizon, options.step)
         if len(ends):
@@ -147,76 +158,80 @@ def _cutoffs(data: Dataset, options: WindowOptions, plan: _Plan) -> list[Series]
     return found
 
 
-def _placed(rows: list[Series]) -> Iterator[Series]:
-    """Yield the series with the places counted over all series in a row."""
-    begin = 0
-    for mine, ends in rows:
-        yield mine, ends + begin
-        begin += len(mine)
+@dataclass
+class Columns:
+    """The table of windows in the making."""
+
+    columns: dict[str, Any] = field(default_factory=dict)
+    fields: list[Field] = field(default_factory=list)
+
+    def add(self, kind: Field, values: Any) -> None:
+        """Add a column; an array (rows, steps, channels) becomes one of series."""
+        if isinstance(values, np.ndarray) and values.ndim == 3:
+            values = _tensor(values.astype(np.float32))
+        self.columns[kind.name] = values
+        self.fields.append(kind)
+
+    def dataset(
+        self, data: Dataset, options: WindowOptions, plan: Plan, rows: NDArray[np.int64]
+    ) -> Dataset:
+        """Return the dataset of windows whose present is at ``rows`` of ``data``."""
+        import pyarrow as pa
+
+        made = replace(
+            data,
+            table=pa.table(self.columns),
+            schema=Schema(fields=tuple(self.fields)),
+            splits={},
+            rows=data.row_numbers[rows] - 1,
+            window=options.model_copy(update={"past": plan.past, "also": plan.targets[1:]}),
+        )
+        if not options.horizon:
+            return made
+        wished = data.wish[1] if data.wish[0] in ("", "forecasting") else {}
+        asked = {**wished, "horizon": options.horizon, "fields": plan.targets}
+        return made.with_task("forecasting", **asked)
 
 
-def _assembled(
-    data: Dataset,
-    options: WindowOptions,
-    plan: _Plan,
-    order: NDArray[np.int64],
-    picked: NDArray[np.int64],
-    rows: list[Series],
-) -> Dataset:
-    first = np.concatenate(
-        [np.full(len(e), s) for s, (_, e) in zip(_starts(rows), rows, strict=True)]
-    )
-    columns: dict[str, Any] = {}
-    fields: list[Field] = []
-
-    def add(field: Field, values: Any) -> None:
-        columns[field.name] = values
-        fields.append(field)
-
+def _assembled(data: Dataset, options: WindowOptions, plan: Plan, rows: list[Series]) -> Dataset:
+    order = np.concatenate([mine for mine, _ in rows])
+    begins = np.cumsum([0, *(len(mine) for mine, _ in rows[:-1])])
+    first = np.concatenate([np.full(len(e), b) for b, (_, e) in zip(begins, rows, strict=True)])
+    picked = first + np.concatenate([ends for _, ends in rows])
+    table = Columns()
     if options.length and plan.past:
-        seen = _looking_back(_matrix(data, plan.past, order), picked, first, options.length)
-        add(Field(name=PAST, kind=Kind.SERIES, reason=", ".join(plan.past)), _tensor(seen))
+        seen = _looking_back(matrix_of(data, plan.past, order), picked, first, options.length)
+        table.add(Field(name=PAST, kind=Kind.SERIES, reason=", ".join(plan.past)), seen)
+    steps = picked[:, None] + np.arange(1, options.horizon + 1)
     if options.horizon and plan.known:
-        ahead = _looking_ahead(_matrix(data, plan.known, order), picked, options.horizon)
-        add(Field(name=AHEAD, kind=Kind.SERIES, reason=", ".join(plan.known)), _tensor(ahead))
+        ahead = matrix_of(data, plan.known, order)[steps]
+        table.add(Field(name=AHEAD, kind=Kind.SERIES, reason=", ".join(plan.known)), ahead)
     at = order[picked + (1 if options.horizon else 0)]
-    for field in plan.still:
-        add(field, data.table[field.name].take(at))
-    _add_context(data, options, plan, at, add)
+    for still in plan.still:
+        table.add(still, data.table[still.name].take(at))
+    _add_context(data, options, plan, at, table)
     target = data.schema[plan.targets[0]]
-    whole: NDArray[np.bool_] = np.ones(len(picked), np.bool_)
-    if options.horizon:
-        wanted = _looking_ahead(_matrix(data, plan.targets, order), picked, options.horizon)
-        whole = np.asarray(np.isfinite(wanted).all(axis=(1, 2)))
-        add(target.model_copy(update={"kind": Kind.SERIES}), _tensor(wanted))
-    else:
-        add(target, data.table[target.name].take(at))
-    return _dataset(data, options, plan, columns, fields, order[picked]).keep(whole)
+    if not options.horizon:
+        table.add(target, data.table[target.name].take(at))
+        return table.dataset(data, options, plan, order[picked])
+    wanted = matrix_of(data, plan.targets, order)[steps]
+    table.add(target.model_copy(update={"kind": Kind.SERIES}), wanted)
+    whole = np.asarray(np.isfinite(wanted).all(axis=(1, 2)))
+    return table.dataset(data, options, plan, order[picked]).keep(whole)
 
 
-def _starts(rows: list[Series]) -> list[int]:
-    lengths = [len(mine) for mine, _ in rows]
-    return [0, *np.cumsum(lengths[:-1]).tolist()] if lengths else []
-
-
-def _matrix(data: Dataset, names: tuple[str, ...], order: NDArray[np.int64]) -> Floats:
-    return np.stack([np.asarray(data.numpy(name), np.float64)[order] for name in names], axis=1)
+def matrix_of(data: Dataset, names: tuple[str, ...], rows: NDArray[np.int64]) -> Floats:
+    """Return fields that are numbers as (rows, fields)."""
+    return np.stack([np.asarray(data.numpy(name), np.float64)[rows] for name in names], axis=1)
 
 
 def _looking_back(
     matrix: Floats, ends: NDArray[np.int64], first: NDArray[np.int64], length: int
-) -> NDArray[np.float32]:
+) -> Floats:
     places = ends[:, None] + np.arange(1 - length, 1)
-    seen: NDArray[np.float32] = matrix[np.maximum(places, 0)].astype(np.float32)
+    seen: Floats = matrix[np.maximum(places, 0)]
     seen[places < first[:, None]] = np.nan
     return seen
-
-
-def _looking_ahead(matrix: Floats, ends: NDArray[np.int64], horizon: int) -> NDArray[np.float32]:
-    ahead: NDArray[np.float32] = matrix[ends[:, None] + np.arange(1, horizon + 1)].astype(
-        np.float32
-    )
-    return ahead
 
 
 def _tensor(values: NDArray[np.float32]) -> Any:
@@ -227,46 +242,23 @@ def _tensor(values: NDArray[np.float32]) -> Any:
 
 
 def _add_context(
-    data: Dataset, options: WindowOptions, plan: _Plan, at: NDArray[np.int64], add: Any
+    data: Dataset, options: WindowOptions, plan: Plan, at: NDArray[np.int64], table: Columns
 ) -> None:
     """Add when it is, and whose series it is."""
     if plan.time is None and options.horizon:
         reason = "which row of its series is forecast first: rows are in order of time"
-        add(Field(name=ROW, kind=Kind.NUMBER, role=Role.TIME, reason=reason), at.astype(np.float64))
+        row = Field(name=ROW, kind=Kind.NUMBER, role=Role.TIME, reason=reason)
+        table.add(row, at.astype(np.float64))
     if plan.time is not None:
         moments = data.table[plan.time.name].take(at)
         orders_only = plan.by is not None and not options.horizon
         role = Role.IGNORE if orders_only else Role.TIME
-        add(plan.time.model_copy(update={"role": role}), moments)
+        table.add(plan.time.model_copy(update={"role": role}), moments)
         if options.horizon and plan.time.kind == Kind.DATETIME:
-            add(Field(name=START, kind=Kind.DATETIME, reason="the first row forecast"), moments)
+            start = Field(name=START, kind=Kind.DATETIME, reason="the first row forecast")
+            table.add(start, moments)
     if plan.by is not None:
         role = Role.INPUT if options.horizon else Role.GROUP
         kind = Kind.CATEGORY if options.horizon else Kind.ID
-        field = plan.by.model_copy(update={"role": role, "kind": kind})
-        add(field, data.table[plan.by.name].take(at))
-
-
-def _dataset(
-    data: Dataset,
-    options: WindowOptions,
-    plan: _Plan,
-    columns: dict[str, Any],
-    fields: list[Field],
-    rows: NDArray[np.int64],
-) -> Dataset:
-    import pyarrow as pa
-
-    made = replace(
-        data,
-        table=pa.table(columns),
-        schema=Schema(fields=tuple(fields)),
-        splits={},
-        rows=data.row_numbers[rows] - 1,
-        window=options.model_copy(update={"past": plan.past, "also": plan.targets[1:]}),
-    )
-    if not options.horizon:
-        return made
-    wished = data.wish[1] if data.wish[0] in ("", "forecasting") else {}
-    asked = {**wished, "horizon": options.horizon, "fields": plan.targets}
-    return made.with_task("forecasting", **asked)
+        by = plan.by.model_copy(update={"role": role, "kind": kind})
+        table.add(by, data.table[plan.by.name].take(at))

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lepta.core.events import Context
-from lepta.core.schema import Kind, Role
+from lepta.core.schema import Role
 from lepta.evaluation.measuring import Sample, measure, read_sample
 from lepta.evaluation.results import Evaluation
 from lepta.runtime.predictions import gather
 
 if TYPE_CHECKING:
-    from lepta.bundle import Bundle, Signature
+    from lepta.bundle import Bundle
     from lepta.data import Dataset
     from lepta.runtime import Predictor
 
@@ -91,29 +91,13 @@ def _predictor(model: Any, context: Context) -> Predictor:
 
 def _dataset(data: Any, predictor: Predictor, context: Context) -> Dataset:
     from lepta.data import Dataset
+    from lepta.data.rereading import reading_of
 
     if isinstance(data, Dataset):
         return data
     task = predictor.task
-    known = {**reading_of(predictor.signature), "task_options": task.reading}
+    known = {"task_options": task.reading, **reading_of(predictor.manifest)}
     return Dataset.read(data, target=task.target, task=task.name, context=context, **known)
-
-
-def reading_of(signature: Signature) -> dict[str, dict[str, Any]]:
-    """Return the options of ``Dataset.read`` that read new rows as the training rows were read.
-
-    What a column holds is not guessed again: a file of other rows might be guessed otherwise.
-    """
-    inputs = signature.inputs
-    return {
-        "kinds": {spec.name: spec.kind for spec in inputs},
-        "roles": dict.fromkeys((spec.name for spec in inputs), Role.INPUT),
-        "formats": {
-            spec.name: spec.options["format"]
-            for spec in inputs
-            if spec.kind == Kind.DATETIME and "format" in spec.options
-        },
-    }
 
 
 def _scores(predictor: Predictor, rows: Dataset, context: Context) -> np.ndarray[Any, Any]:

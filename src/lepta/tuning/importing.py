@@ -147,8 +147,8 @@ def _trial_examples(wrapped: Wrapped) -> dict[str, bytes]:
 
 def _documented(bundle: Bundle, data: Any, context: Context) -> Bundle:
     """Load and self-test the bundle; add a card, and a report where there is data."""
+    from lepta.data.rereading import reading_of
     from lepta.evaluation import evaluate, model_card
-    from lepta.evaluation.evaluating import reading_of
     from lepta.runtime import Predictor
 
     predictor = Predictor(bundle, threads=context.threads or 2)
@@ -157,7 +157,7 @@ def _documented(bundle: Bundle, data: Any, context: Context) -> Bundle:
     if isinstance(data, str | Path):
         from lepta.data import Dataset
 
-        reading = reading_of(bundle.signature)
+        reading = reading_of(bundle.manifest)
         data = Dataset.read(data, target=bundle.task.target, context=context, **reading)
     evaluation = evaluate(predictor, data, context=context)
     bundle = bundle.with_manifest(

@@ -37,14 +37,15 @@ class Options(ReadOptions):
 
 def run(options: Options, context: Context) -> int:
     """Evaluate and show."""
+    from lepta.data.rereading import reading_of
     from lepta.evaluation import evaluate
-    from lepta.evaluation.evaluating import reading_of
     from lepta.runtime import Predictor
 
     predictor = Predictor(options.bundle, threads=2)
     target = options.target or predictor.task.target
-    reading = reading_of(predictor.signature)
-    data = read(options.data, options, context, target=target, **reading)
+    task = predictor.task.name
+    reading = reading_of(predictor.manifest)
+    data = read(options.data, options, context, target=target, task=task, **reading)
     if options.split_name:
         if options.split_name not in data.splits:
             raise DataError(

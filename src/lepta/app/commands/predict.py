@@ -13,18 +13,21 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field as Option
 
 from lepta.app.output import show
 from lepta.app.reading import DATA
-from lepta.bundle.manifest import InputSpec, Signature
+from lepta.bundle.manifest import InputSpec
 from lepta.core.errors import ConfigError, missing_extra
 from lepta.core.events import Context
 from lepta.core.files import atomic_write, write_text
 from lepta.core.schema import MEDIA
 from lepta.data.options import ReadOptions
+
+if TYPE_CHECKING:
+    from lepta.runtime import Predictor
 
 
 class Options(ReadOptions):
@@ -53,10 +56,7 @@ def run(options: Options, context: Context) -> int:
             fix="End the name in .csv or .parquet.",
         )
     predictor = Predictor(options.bundle, threads=options.threads)
-    rows: Any = options.data
-    if not _is_one_file(options.data, predictor.signature.inputs):
-        rows = _read_inputs(options, predictor.signature, context)
-    columns = predictor.predict(rows).columns()
+    columns = _answers(predictor, options, context)
     if options.out is None:
         show(_to_csv(columns).rstrip())
     elif options.out.suffix == ".csv":
@@ -68,11 +68,17 @@ def run(options: Options, context: Context) -> int:
     return 0
 
 
-def _read_inputs(options: Options, signature: Signature, context: Context) -> Any:
+def _answers(predictor: Predictor, options: Options, context: Context) -> dict[str, Any]:
+    """Return the columns of answers for a file, a table, or the series of one."""
     from lepta.app.reading import read
-    from lepta.evaluation.evaluating import reading_of
+    from lepta.data.rereading import forecast, reading_of
 
-    return read(options.data, options, context, **reading_of(signature)).inputs()
+    if predictor.task.name == "forecasting":
+        return forecast(predictor, options.data, context=context)
+    rows: Any = options.data
+    if not _is_one_file(options.data, predictor.signature.inputs):
+        rows = read(options.data, options, context, **reading_of(predictor.manifest)).inputs()
+    return predictor.predict(rows).columns()
 
 
 def _is_one_file(data: str, inputs: tuple[InputSpec, ...]) -> bool:

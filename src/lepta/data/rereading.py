@@ -1,0 +1,98 @@
+"""Reading new rows for a model as the rows that it was trained on were read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lepta.core.errors import ConfigError
+from lepta.core.events import Context
+from lepta.core.schema import Kind, Role
+from lepta.data.options import ReadOptions
+from lepta.data.windows import START
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lepta.bundle import Bundle
+    from lepta.bundle.manifest import Manifest
+    from lepta.runtime import Predictor
+
+_KEPT = ("time_field", "kinds", "roles", "formats", "window", "task_options")
+"""Options that tell how a table becomes windows."""
+
+
+def reading_of(manifest: Manifest) -> dict[str, Any]:
+    """Return the options of ``Dataset.read`` that read new rows as the training rows were read.
+
+    What a column holds is not guessed again: a file of other rows might be guessed otherwise. For
+    a model of windows the rows are those of the table that the windows are made of.
+    """
+    recorded = (manifest.lineage.config.get("read") or {}).get("options", {})
+    window = recorded.get("window") or {}
+    if window.get("length") or window.get("horizon"):
+        return {name: recorded[name] for name in _KEPT if recorded.get(name)}
+    inputs = manifest.signature.inputs
+    return {
+        "kinds": {spec.name: spec.kind for spec in inputs},
+        "roles": dict.fromkeys((spec.name for spec in inputs), Role.INPUT),
+        "formats": {
+            spec.name: spec.options["format"]
+            for spec in inputs
+            if spec.kind == Kind.DATETIME and "format" in spec.options
+        },
+    }
+
+
+def forecast(
+    model: Predictor | Bundle | Path | str, history: Any, *, context: Context | None = None
+) -> dict[str, NDArray[Any]]:
+    """Forecast what follows each series of a table.
+
+    Args:
+        model: a bundle of the task "forecasting", its path, or a predictor.
+        history: anything that ``Dataset.read`` takes, with the columns that the model was trained
+            on. A series goes on after its last row that has a target; rows below it give what is
+            known ahead, where the model needs that.
+        context: progress.
+
+    Returns:
+        Columns of equal length, one row a series, step and forecast field: the series where there
+        are several, ``step`` from 1, ``start`` of the forecast where rows have a time, ``field``,
+        ``prediction`` and one column a quantile, such as ``quantile[0.9]``.
+
+    Raises:
+        ConfigError: the model does not forecast, or was trained on windows made by hand.
+        DataError: what is known ahead is missing.
+    """
+    from lepta.data.dataset import Dataset
+    from lepta.data.latest import latest
+    from lepta.runtime import Predictor
+    from lepta.tasks.forecasting import Forecasting
+
+    predictor = model if isinstance(model, Predictor) else Predictor(model)
+    task, options = predictor.task, reading_of(predictor.manifest)
+    if not isinstance(task, Forecasting) or "window" not in options:
+        raise ConfigError(
+            f"The model {predictor.manifest.name!r} was not trained to forecast a table.",
+            fix="Train one: lepta.fit(table, target=..., window={'length': 48, 'horizon': 24}).",
+        )
+    window = ReadOptions.parse({"window": options.pop("window")}).window
+    kinds = {**dict.fromkeys(task.fields, Kind.NUMBER), **options.pop("kinds", {})}
+    options.pop("task_options", None)
+    seen = Dataset.read(history, target=task.target, kinds=kinds, context=context, **options)
+    rows = latest(seen, window)
+    scores = predictor.scores(rows.inputs())
+    horizon, count, _ = task.shape
+    table: dict[str, NDArray[Any]] = {}
+    for name in (window.by, START):
+        if name is not None and name in rows.schema:
+            table[name] = np.repeat(np.array(rows.column(name), object), horizon * count)
+    table["step"] = np.tile(np.repeat(np.arange(1, horizon + 1), count), len(rows))
+    table["field"] = np.tile(np.array(task.fields, object), len(rows) * horizon)
+    table["prediction"] = task.decide(scores).ravel()
+    for place, level in enumerate(task.quantiles):
+        table[f"quantile[{level:g}]"] = scores[..., place].ravel()
+    return table
