@@ -66,10 +66,10 @@ def test_the_command_repeats_a_run_in_another_process(place: Path, learner: str)
         "--kinds",
         "target=category",
     ]
-    assert main(["fit", "cancer.csv", *words, "-o", "first.lepta", "--no-track", "-q"]) == 0
+    assert main(["fit", "cancer.csv", *words, "-o", "first.lepta", "--track", "none", "-q"]) == 0
     done = subprocess.run(
         [sys.executable, "-m", "lepta.app.cli", "fit", "--from", "first.lepta", "-o", "b.lepta",
-         "--no-track"],
+         "--track", "none"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "bit-identical" in done.stderr

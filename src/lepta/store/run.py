@@ -6,7 +6,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -50,13 +50,17 @@ class Run:
         Raises:
             StoreError: writing an earlier batch failed.
         """
+        now = int(time.time() * 1000)
+        self.log_all((key, float(value), now, step or 0) for key, value in metrics.items())
+
+    def log_all(self, rows: Iterable[tuple[str, float, int, int]]) -> None:
+        """Record rows of (name, value, milliseconds since 1970, step); see :meth:`log`."""
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-        now = int(time.time() * 1000)
-        rows = [(key, float(value), now, step or 0) for key, value in metrics.items()]
+        added = list(rows)
         with self._lock:
-            self._metrics.extend(rows)
+            self._metrics.extend(added)
             full = len(self._metrics) >= _BATCH
         if full:
             self._wake.set()
@@ -120,20 +124,25 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        status = "FINISHED"
+        status = "finished"
         if kind is not None:
-            status = "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
+            status = "killed" if issubclass(kind, KeyboardInterrupt) else "failed"
+        self._closed = True
+        self._wake.set()
+        self._writer.join()
         try:
-            self._close(status)
+            self.end(status)
         except StoreError as failure:
             if error is None:
                 raise
             error.add_note(f"The run {self.id} could not be closed: {failure.what}")
 
-    def _close(self, status: str) -> None:
-        self._closed = True
-        self._wake.set()
-        self._writer.join()
+    def end(self, status: str) -> None:
+        """Write what is buffered and close the run: "finished", "failed" or "killed".
+
+        Raises:
+            StoreError: the store cannot write; the run is then "failed" where that much works.
+        """
         try:
             if self._error is not None:
                 raise self._error
@@ -141,7 +150,7 @@ class Run:
         except StoreError:
             self._end("FAILED")
             raise
-        self._end(status)
+        self._end(status.upper())
 
     def _end(self, status: str) -> None:
         with environment({"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}):

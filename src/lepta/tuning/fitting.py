@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from lepta.core.events import Context
 from lepta.data import Dataset, require_trainable
 from lepta.engine import tune_process
 from lepta.evaluation import CheckReport, check
+from lepta.store import Plan, tracking
 from lepta.tasks import Binary, Task
 from lepta.tasks.regression import Number
 from lepta.tuning.options import FitOptions
@@ -34,6 +36,7 @@ def fit(
     data: Any = None,
     *,
     from_bundle: Bundle | Path | str | None = None,
+    track: str | Sequence[str] = (),
     context: Context | None = None,
     **options: Any,
 ) -> Bundle:
@@ -49,6 +52,8 @@ def fit(
             and on the same machine so is the graph, bit for bit; data that have changed are
             refused. ``data`` may be left out where the run read a file or folder that is still
             there; ``device`` and ``threads`` may be given.
+        track: keep the figures of the run, epoch by epoch, with these trackers:
+            "mlflow,wandb,tensorboard", or a sequence.
         context: progress reporter, seed, cache, threads.
         options: fields of :class:`~lepta.tuning.options.FitOptions`.
 
@@ -61,6 +66,11 @@ def fit(
         TrainError: no learner can take the data.
     """
     context = context or Context()
+    if track:
+        with tracking(track, plan_of(options, from_bundle), context=context) as run:
+            made = fit(data, from_bundle=from_bundle, context=run.context, **options)
+            run.finish(*outcome(made))
+        return made
     if from_bundle is not None:
         bundle = opened(from_bundle)
         data, recipe = reread(bundle, data, options, context)
@@ -77,6 +87,27 @@ def fit(
             fix=f"Options of fit: {', '.join(FitOptions.model_fields)}.",
         )
     return _fit(data, chosen, context)
+
+
+def plan_of(
+    options: Mapping[str, Any], from_bundle: Bundle | Path | str | None = None, name: str = ""
+) -> Plan:
+    """Return what trackers are told when a fit begins: the options that were given."""
+    params = {key: value for key, value in options.items() if key in FitOptions.model_fields}
+    params |= params.pop("settings", {})
+    named = str(params.pop("name", ""))
+    if from_bundle is not None:
+        named = named or opened(from_bundle).manifest.name
+    params.pop("learner", None)  # which one it was, the outcome tells
+    experiment = named or FitOptions().name
+    return Plan(experiment, name or experiment, {"seed": 0} | params)
+
+
+def outcome(bundle: Bundle) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return what trackers are told when a fit has ended: metrics, and what was chosen."""
+    manifest = bundle.manifest
+    metrics = {m.name: m.value for m in manifest.metrics if m.value is not None}
+    return metrics, {"learner": manifest.lineage.config["learner"]}
 
 
 def _fit(

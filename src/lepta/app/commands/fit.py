@@ -10,10 +10,9 @@ Examples:
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field as Option
 
@@ -22,10 +21,13 @@ from lepta.app.reading import DATA, read
 from lepta.core.errors import ConfigError
 from lepta.core.events import Context
 from lepta.data.options import ReadOptions
+from lepta.store.trackers.base import Names
 from lepta.tuning.options import FitOptions
 
 if TYPE_CHECKING:
     from lepta.bundle import Bundle
+    from lepta.data import Dataset
+    from lepta.store import Tracked
 
 
 class Options(FitOptions, ReadOptions):
@@ -49,45 +51,59 @@ class Options(FitOptions, ReadOptions):
         default=0, ge=0, description="Also cross-validate with this many folds; 0 for not."
     )
     name: str = Option(default="", description="Name of the model; that of the file by default.")
-    track: bool = Option(default=True, description="Keep the run in the project's store.")
+    track: Names = Option(
+        default=("mlflow",),
+        description="Where to keep the run, epoch by epoch: mlflow (the project's store), wandb, "
+        "tensorboard, or several; none for nowhere.",
+    )
 
 
 def run(options: Options, context: Context) -> int:
     """Fit, report and save."""
     from lepta.core.files import write_text
     from lepta.evaluation.results import table_of
+    from lepta.tuning.fitting import outcome
 
     options.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     name = options.name or options.out.stem
-    bundle = _repeated(options, context) if options.from_ else _fitted(options, name, context)
-    bundle.save(options.out)
-    report = options.out.with_suffix(".report.html")
-    write_text(report, bundle.read("report.html").decode())
-    show(leaderboard(bundle.read("leaderboard.json"), bundle.task.metrics[0]))
-    figures = "\n".join(table_of(bundle.manifest.metrics, 0.95))
-    show(f"\nOn unseen rows (split 'test'):\n{figures}\n")
-    if options.track and find_spec("mlflow") is not None:
-        _track(name, options.out, context)
+    data = None if options.from_ else _read(options, name, context)
+    with _tracking(options, name, context) as tracked:
+        bundle = _fit(options, data, name, tracked.context)
+        bundle.save(options.out)
+        report = options.out.with_suffix(".report.html")
+        write_text(report, bundle.read("report.html").decode())
+        show(leaderboard(bundle.read("leaderboard.json"), bundle.task.metrics[0]))
+        figures = "\n".join(table_of(bundle.manifest.metrics, 0.95))
+        show(f"\nOn unseen rows (split 'test'):\n{figures}\n")
+        tracked.finish(*outcome(bundle))
+        for line in tracked.keep(name, options.out):
+            show(f"store:  {line}")
     show(f"model:  {options.out}\nreport: {report}")
     return 0
 
 
-def _fitted(options: Options, name: str, context: Context) -> Bundle:
-    from lepta.tuning import cross_validate, fit
+def _read(options: Options, name: str, context: Context) -> Dataset:
+    """Read the data, and cross-validate where that is asked for."""
+    from lepta.tuning import cross_validate
 
     if options.data is None:
         raise ConfigError("The argument DATA is missing.", fix=DATA.description)
-    context = replace(context, seed=options.seed)
-    chosen = {key: getattr(options, key) for key in FitOptions.model_fields} | {"name": name}
     data = read(options.data, options, context)
     if options.folds:
+        chosen = _chosen(options, name)
         show(f"{cross_validate(data, k=options.folds, context=context, **chosen)}\n")
-    return fit(data, context=context, **chosen)
+    return data
 
 
-def _repeated(options: Options, context: Context) -> Bundle:
+def _chosen(options: Options, name: str) -> dict[str, Any]:
+    return {key: getattr(options, key) for key in FitOptions.model_fields} | {"name": name}
+
+
+def _fit(options: Options, data: Dataset | None, name: str, context: Context) -> Bundle:
     from lepta.tuning import fit
 
+    if data is not None:
+        return fit(data, context=context, **_chosen(options, name))
     own = {"data", "from_", "out", "name", "track"}
     given = {key: getattr(options, key) for key in sorted(options.model_fields_set - own)}
     bundle = fit(options.data, from_bundle=options.from_, context=context, **given)
@@ -105,15 +121,13 @@ def leaderboard(document: bytes, metric: str) -> str:
     return table(["learner", f"{metric} (valid)", "seconds"], rows)
 
 
-def _track(name: str, path: Path, context: Context) -> None:
-    from lepta.bundle import Bundle
-    from lepta.store import Store
+def _tracking(options: Options, name: str, context: Context) -> Tracked:
+    """Begin the run; only trackers that were asked for may stop it."""
+    from lepta.store import tracking
+    from lepta.tuning.fitting import plan_of
 
-    manifest = Bundle.load(path).manifest
-    store = Store(context=context)
-    parameters = {"learner": str(manifest.lineage.config["learner"]), "seed": manifest.lineage.seed}
-    with store.run(name, name=path.stem, params=parameters) as tracked:
-        tracked.log({m.name: m.value for m in manifest.metrics if m.value is not None})
-        tracked.log_bundle(path)
-    version = store.register(name, path, run=tracked)
-    show(f"store:  {name}@{version.version} (`lepta runs`, `lepta models`)")
+    asked = "track" in options.model_fields_set
+    names = options.track if asked or find_spec("mlflow") is not None else ()
+    given = {key: getattr(options, key) for key in options.model_fields_set - {"from_"}}
+    plan = plan_of(given | {"name": name}, name=options.out.stem)
+    return tracking(names, plan, context=context, required=asked)

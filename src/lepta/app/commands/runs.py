@@ -53,9 +53,7 @@ def run(options: Options, context: Context) -> int:
     if options.json_:
         show_json([_plain(info) for info in found])
     elif found:
-        names = (
-            options.metrics or tuple(dict.fromkeys(m for i in found for m in i.metrics))[:_SHOWN]
-        )
+        names = options.metrics or _final(found)
         show(
             table(
                 ["started", "experiment", "name", "status", *names], [_row(i, names) for i in found]
@@ -64,6 +62,12 @@ def run(options: Options, context: Context) -> int:
     else:
         show("No runs yet; `lepta fit` makes one.")
     return 0
+
+
+def _final(found: list[RunInfo]) -> tuple[str, ...]:
+    """Return the first metrics, those of the finished model before those of its training."""
+    names = dict.fromkeys(name for info in found for name in info.metrics)
+    return tuple(sorted(names, key=lambda name: "/" in name))[:_SHOWN]
 
 
 def _row(info: RunInfo, metrics: tuple[str, ...]) -> list[str]:
