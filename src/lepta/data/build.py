@@ -11,10 +11,12 @@ from lepta.core.values import label_of
 from lepta.data.clean import Cleaned, clean_column, compact_dates
 from lepta.data.infer import Facts, guess, kind_of
 from lepta.data.issues import Issue
+from lepta.data.labels import MULTILABEL, gather_labels, holds_labels, labels_in
 from lepta.data.media import Decoder, Guess, choose_decoder, guess_media, unit_of
 from lepta.data.options import ReadOptions
 from lepta.data.sources import Raw, check_names
 from lepta.data.target import classes_of, natural, target_kind
+from lepta.tasks import TASKS
 
 _FEW_CLASSES = 100
 
@@ -35,7 +37,11 @@ def build(raw: Raw, options: ReadOptions) -> Built:
     Raises:
         SchemaError: an option names no column, or a column cannot be what an option says.
     """
+    options = _with_target_kind(options)
     table = _flat(raw.table)
+    if options.task == MULTILABEL:
+        separator = str(options.task_options.get("separator", ""))
+        table = gather_labels(table, options.target, separator)
     roles = _given_roles(raw, options, list(table.column_names))
     cleaned = {
         name: clean_column(
@@ -63,6 +69,14 @@ def build(raw: Raw, options: ReadOptions) -> Built:
         decoders=_decoders(fields, columns, raw),
         issues=tuple(issues),
     )
+
+
+def _with_target_kind(options: ReadOptions) -> ReadOptions:
+    """Return the options with the kind of target that the task needs, where it needs one."""
+    wanted = TASKS.get(options.task).target_kind if options.task else None
+    if wanted is None or options.target is None:
+        return options
+    return options.model_copy(update={"kinds": {options.target: wanted, **options.kinds}})
 
 
 def _flat(table: Any) -> Any:
@@ -213,11 +227,18 @@ def _classes(field: Field, facts: Facts) -> tuple[str, ...]:
 
 
 def _target(facts: Facts, kind: Kind | None, positive: str | None) -> Field:
+    if holds_labels(facts.column):
+        labels = {label for value in facts.column.to_pylist() for label in labels_in(value)}
+        classes = tuple(sorted(labels, key=natural))
+        why = f"the target; lists of {len(classes)} labels"
+        return Field(
+            name=facts.name, kind=Kind.CATEGORY, role=Role.TARGET, reason=why, classes=classes
+        )
     found, reason = target_kind(facts.column, facts.name)
     if positive is not None:
         found, reason = Kind.CATEGORY, "the target; its positive class is given"
     chosen, why = (kind, "given") if kind is not None else (found, reason)
-    classes: tuple[str, ...] = ()
+    classes = ()
     if not facts.is_plain:
         raise SchemaError(
             f"Values of type {facts.column.type} cannot be the target.",

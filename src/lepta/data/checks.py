@@ -12,6 +12,7 @@ from lepta.core.schema import MEDIA, Field, Kind, Role
 from lepta.core.values import label_of
 from lepta.data.access import may_lack
 from lepta.data.issues import Issue, some
+from lepta.data.labels import holds_labels, labels_in
 from lepta.data.typos import near_labels
 
 if TYPE_CHECKING:
@@ -114,9 +115,9 @@ def missing_targets(data: Dataset) -> np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def _classes(data: Dataset, field: Field) -> Iterator[Issue]:
-    labels = [label_of(value) for value in data.column(field.name)]
-    counts = Counter(label for label in labels if label is not None)
-    if len(counts) < 2:
+    rows = [labels_in(value) for value in data.column(field.name)]
+    counts = Counter(label for labels in rows for label in labels)
+    if len(counts) < 2 and not holds_labels(data.table[field.name]):
         known = f"only the class {next(iter(counts))!r}" if counts else "no value"
         yield Issue(
             code="single_class",
@@ -134,7 +135,7 @@ def _classes(data: Dataset, field: Field) -> Iterator[Issue]:
             text=f"{label!r} ({_rows(counts[label])}): did you mean {other!r}?",
             where=field.name,
             fix=f"Write {other!r} if so.",
-            rows=some([row for row, found in enumerate(labels) if found == label]),
+            rows=some([row for row, found in enumerate(rows) if label in found]),
         )
     rare = [label for label in counts if counts[label] < RARE and label not in likely]
     if rare:
@@ -146,7 +147,7 @@ def _classes(data: Dataset, field: Field) -> Iterator[Issue]:
             + ".",
             where=field.name,
             fix="Add rows, or merge the classes; little can be learned or measured on so few.",
-            rows=some([row for row, found in enumerate(labels) if found in rare]),
+            rows=some([row for row, found in enumerate(rows) if set(found) & set(rare)]),
         )
     yield from _imbalance(field, counts)
 
@@ -157,6 +158,8 @@ def _rows(count: int) -> str:
 
 def _imbalance(field: Field, counts: Counter[str]) -> Iterator[Issue]:
     total = sum(counts.values())
+    if not total:
+        return
     label, least = min(counts.items(), key=lambda item: item[1])
     if len(counts) == 2 and RARE <= least < _IMBALANCE * total:
         yield Issue(

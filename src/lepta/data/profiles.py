@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lepta.core.errors import LeptaError
 from lepta.core.events import Context
 from lepta.core.schema import MEDIA, Field, Kind
-from lepta.core.values import label_of
+from lepta.data.labels import labels_in
 
 if TYPE_CHECKING:
     from lepta.data.dataset import Dataset
@@ -93,7 +93,7 @@ def _times(data: Dataset, field: Field) -> dict[str, Any]:
 
 
 def _labels(data: Dataset, field: Field) -> dict[str, Any]:
-    labels = [label for v in data.column(field.name) if (label := label_of(v)) is not None]
+    labels = [label for value in data.column(field.name) for label in labels_in(value)]
     counts = Counter(labels)
     if field.kind in (Kind.TEXT, Kind.ID):
         found: dict[str, Any] = {"distinct": len(counts)}

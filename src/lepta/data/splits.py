@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from lepta.core.schema import Field, Kind, Role
 from lepta.core.values import label_of
 from lepta.data import assign
 from lepta.data.issues import listed
+from lepta.data.labels import holds_labels
 from lepta.data.names import split_name
 
 if TYPE_CHECKING:
@@ -218,7 +220,16 @@ def strata_of(data: Dataset) -> Ints:
     return _classes(data, target)
 
 
+def _rarest(rows: list[list[str] | None]) -> Ints:
+    """Return a number for the rarest label of each row, as rare ones must reach every split."""
+    counts = Counter(label for row in rows for label in row or ())
+    rank = {label: code for code, (label, _) in enumerate(counts.most_common())}
+    return np.array([max((rank[label] for label in row or ()), default=-1) for row in rows])
+
+
 def _classes(data: Dataset, target: Field) -> Ints:
+    if holds_labels(data.table[target.name]):
+        return _rarest(data.column(target.name))
     codes = {label: code for code, label in enumerate(target.classes)}
     labels = [label_of(value) for value in data.column(target.name)]
     return np.array([codes.get(label, len(codes)) if label is not None else len(codes)

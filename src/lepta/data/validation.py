@@ -17,6 +17,7 @@ from lepta.data import access, checks
 from lepta.data.duplicates import duplicates, groups_across
 from lepta.data.files import FIX
 from lepta.data.issues import SHOWN, Issue, some
+from lepta.data.labels import holds_labels
 from lepta.data.leaks import leaks
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def _splits(data: Dataset) -> Iterator[Issue]:
     """Yield splits in which a classification has one class only."""
     field = data.schema.one(Role.TARGET)
     if field is None or field.kind != Kind.CATEGORY or len(field.classes) < 2:
+        return
+    if holds_labels(data.table[field.name]):
         return
     labels = np.array([label_of(value) or "" for value in data.column(field.name)])
     for name, rows in data.splits.items():

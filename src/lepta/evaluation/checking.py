@@ -133,7 +133,7 @@ def check(data: Dataset, context: Context | None = None) -> CheckReport:
 
 def _target(data: Dataset) -> str:
     task = data.task
-    classes = tuple(getattr(task, "classes", ()))
+    classes = tuple(getattr(task, "classes", ())) if task.is_classification else ()
     if len(classes) == 2:
         return f"{task.target}, {classes[1]!r} (positive) or {classes[0]!r}"
     if classes:

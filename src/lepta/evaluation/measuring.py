@@ -18,6 +18,7 @@ from lepta.evaluation.intervals import (
     spread_out,
 )
 from lepta.tasks import Task
+from lepta.tasks.classification import Classification
 from lepta.tasks.metrics import Metric
 from lepta.tasks.metrics.base import Array, Floats
 from lepta.tasks.metrics.decisions import confusion
@@ -158,7 +159,9 @@ def _analytic(metric: Metric, sample: Sample, level: float) -> Interval | None:
         return auroc_interval(sample.y, sample.scores, level, sample.groups)
     if sample.groups is not None:
         return None
-    table = confusion(sample.y, sample.scores, threshold=sample.threshold)
+    if not isinstance(sample.task, Classification):
+        return None
+    table = confusion(sample.y, sample.task.codes(sample.scores), sample.task.width)
     return decision_interval(metric.name, table, level)
 
 

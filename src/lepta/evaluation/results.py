@@ -15,9 +15,10 @@ from lepta.bundle.manifest import Manifest, Measured
 from lepta.core.errors import ConfigError
 from lepta.core.files import write_text
 from lepta.tasks import Task
+from lepta.tasks.classification import Classification
 from lepta.tasks.metrics import METRICS
 from lepta.tasks.metrics.base import Metric
-from lepta.tasks.metrics.decisions import answers, confusion
+from lepta.tasks.metrics.decisions import confusion
 
 if TYPE_CHECKING:
     from lepta.evaluation.checking import CheckReport
@@ -83,6 +84,12 @@ class Evaluation:
         return tuple(getattr(self.task, "classes", ()))
 
     @property
+    def codes(self) -> NDArray[np.int64]:
+        """Code of the class answered in each row, (rows,); of a classification."""
+        assert isinstance(self.task, Classification)  # noqa: S101
+        return self.task.codes(self.scores)
+
+    @property
     def extent(self) -> str:
         """Rows and groups measured on, in words."""
         text = f"{len(self):,} row{'s' if len(self) != 1 else ''}"
@@ -94,7 +101,7 @@ class Evaluation:
         """Return counts (true class, answered class), None for numbers."""
         if not self.task.is_classification:
             return None
-        return confusion(self.y, self.scores, threshold=self.threshold)
+        return confusion(self.y, self.codes, len(self.classes))
 
     def per_class(self) -> list[dict[str, Any]]:
         """Return rows, precision, recall and F1 of each class; empty for numbers."""
@@ -121,7 +128,7 @@ class Evaluation:
         if not self.task.is_classification:
             errors = self.task.row_errors(self.y, self.scores)
             return np.argsort(-(np.empty(0) if errors is None else errors), kind="stable")[:count]
-        wrong = np.flatnonzero(answers(self.scores, self.threshold) != self.y)
+        wrong = np.flatnonzero(self.codes != self.y)
         truth = self.scores[wrong, self.y[wrong]]
         return wrong[np.argsort(truth, kind="stable")][:count]
 

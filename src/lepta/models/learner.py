@@ -43,7 +43,7 @@ LEARNERS = Registry(
 
 ANSWERS = frozenset({"binary", "multiclass", "regression"})
 """Tasks with one label or number a row."""
-VECTORS = ANSWERS | {"quantile"}
+VECTORS = ANSWERS | {"quantile", "multilabel", "ordinal"}
 """Tasks with one vector of raw scores a row: whatever ends in a dense head learns them."""
 
 

@@ -18,8 +18,15 @@ from lepta.models.descent import fit_by_descent, objective_loss
 from lepta.models.front import Front, fit_front
 from lepta.models.front.front import PLAIN, TABLE
 from lepta.models.graph import Graph
-from lepta.models.learner import VECTORS, Fitted, Learner, center_and_scale, row_weights
-from lepta.tasks import Regression, Task
+from lepta.models.learner import (
+    ANSWERS,
+    VECTORS,
+    Fitted,
+    Learner,
+    center_and_scale,
+    row_weights,
+)
+from lepta.tasks import Task
 
 if TYPE_CHECKING:
     from lepta.data import Dataset
@@ -115,7 +122,7 @@ def fit_weights(
     Classification is multinomial logistic regression, regression is ridge regression on the
     standardised target; any other task minimises its own loss. ``rows`` are row weights.
     """
-    if not task.is_classification and not isinstance(task, Regression):
+    if task.name not in ANSWERS:
         return fit_by_descent(x, y, task, strength, rows)
     try:
         from sklearn.linear_model import LogisticRegression, Ridge
@@ -136,7 +143,7 @@ def linear_loss(
     raw: NDArray[Any], y: NDArray[Any], task: Task, rows: NDArray[np.float64] | None = None
 ) -> float:
     """Return the mean log loss, squared error, or loss of the task, of raw scores (rows, width)."""
-    if not task.is_classification and not isinstance(task, Regression):
+    if task.name not in ANSWERS:
         return objective_loss(raw, y, task, rows)
     if not task.is_classification:
         return float(np.average((raw[:, 0] - y) ** 2, weights=rows))

@@ -17,6 +17,8 @@ from lepta.core.registry import Registry
 from lepta.core.schema import Field
 from lepta.tasks.base import OutputSpec, Task
 from lepta.tasks.classification import Binary, Multiclass
+from lepta.tasks.multilabel import Multilabel
+from lepta.tasks.ordinal import Ordinal
 from lepta.tasks.quantile import Quantile
 from lepta.tasks.regression import Regression
 
@@ -29,6 +31,8 @@ TASKS = Registry(
         "multiclass": "lepta.tasks.classification:Multiclass",
         "regression": "lepta.tasks.regression:Regression",
         "quantile": "lepta.tasks.quantile:Quantile",
+        "multilabel": "lepta.tasks.multilabel:Multilabel",
+        "ordinal": "lepta.tasks.ordinal:Ordinal",
     },
 )
 
@@ -85,6 +89,8 @@ __all__ = [
     "TASKS",
     "Binary",
     "Multiclass",
+    "Multilabel",
+    "Ordinal",
     "OutputSpec",
     "Quantile",
     "Regression",

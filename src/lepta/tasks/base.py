@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from lepta.core.errors import DataError, Where
-from lepta.core.schema import Field
+from lepta.core.schema import Field, Kind
 from lepta.tasks.metrics import METRICS, Metric
 
 
@@ -62,8 +62,10 @@ class Task(BaseModel, ABC):
         is_classification: whether there is one class a row, and scores are class probabilities.
         one_answer: whether there is one label or number a row; audits and tabular learners need it.
         bounded: whether scores lie between 0 and 1.
-        tuned: whether :meth:`calibrated` learns from the validation rows, which must then stay
-            out of training.
+        tuned: whether :meth:`calibrated` learns from the validation rows.
+        promises: whether what it learns promises something (coverage, a rate of false alarms)
+            that holds only if the model never saw these rows.
+        target_kind: kind that the target is read as, whatever its values look like.
         learners: learners to try when none is named; empty: by the kinds of the inputs.
         report: import string of a tuple of plots ("module:PLOTS"), where the task has its own.
     """
@@ -79,6 +81,8 @@ class Task(BaseModel, ABC):
     one_answer: ClassVar[bool] = True
     bounded: ClassVar[bool] = False
     tuned: ClassVar[bool] = False
+    promises: ClassVar[bool] = False
+    target_kind: ClassVar[Kind | None] = None
     learners: ClassVar[tuple[str, ...]] = ()
     report: ClassVar[str] = ""
 

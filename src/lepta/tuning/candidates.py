@@ -216,7 +216,7 @@ def _try(
     temperature = 1.0
     if options.calibrate and (task.is_classification or task.tuned):
         raw = fitted.raw(fitted.front.run(valid, context))
-        if task.is_classification:
+        if task.is_classification and task.raw_width == task.width:  # logits of a softmax
             temperature = fit_temperature(raw, y, weights=known)
         task = task.calibrated(raw, y, known)
         fitted = fitted.with_task(task)

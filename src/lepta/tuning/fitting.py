@@ -154,7 +154,7 @@ def _refitted(
     Not where the task was calibrated on the valid rows: what they promise holds only for a model
     that never saw them.
     """
-    if not options.refit or (options.calibrate and data.task.tuned):
+    if not options.refit or (options.calibrate and data.task.promises):
         return trials
     seen = data.take(np.concatenate([data.splits["train"], data.splits["valid"]]))
     return [replace(trials[0], fitted=trials[0].fitted.refit(seen, context)), *trials[1:]]

@@ -92,8 +92,18 @@ def _to_csv(columns: dict[str, Any]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    writer.writerows(zip(*(_cells(values) for values in columns.values()), strict=True))
     return stream.getvalue()
+
+
+def _cells(values: Any) -> list[Any]:
+    """Return a column as CSV holds it: several labels are written a;b, as they may be read."""
+    return [
+        ";".join(value)
+        if isinstance(value, list) and all(isinstance(v, str) for v in value)
+        else value
+        for value in values.tolist()
+    ]
 
 
 def _write_parquet(columns: dict[str, Any], path: Path) -> None:

@@ -42,7 +42,7 @@ def model_card(
 
 def predicts(task: Task) -> str:
     """Return what a task predicts, in words."""
-    classes = tuple(getattr(task, "classes", ()))
+    classes = tuple(getattr(task, "classes", ())) if task.is_classification else ()
     if len(classes) == 2:
         return f"`{task.target}`: {_plain(classes[1])} (the positive class) or {_plain(classes[0])}"
     if classes:

@@ -69,7 +69,7 @@ def _header(evaluation: Evaluation) -> Markup:
 
 
 def _kind(evaluation: Evaluation) -> str:
-    classes = evaluation.classes
+    classes = evaluation.classes if evaluation.task.is_classification else ()
     if len(classes) == 2:
         return f": {classes[1]} (the positive class) or {classes[0]}."
     if classes:

@@ -61,7 +61,24 @@ def _quantiles(task: Task, y: NDArray[Any]) -> list[Part]:
     ]
 
 
-PARTS: dict[str, Callable[[Task, NDArray[Any]], list[Part]]] = {"quantile": _quantiles}
+def _labels(task: Task, y: NDArray[Any]) -> list[Part]:
+    everywhere = np.ones(len(y), np.bool_)
+    return [Part({"objective": "binary"}, y[:, k], everywhere) for k in range(task.width)]
+
+
+def _steps(task: Task, y: NDArray[Any]) -> list[Part]:
+    """Whether a row that reaches a class goes further, asked of these rows only."""
+    return [
+        Part({"objective": "binary"}, (y > k).astype(np.float64), y >= k)
+        for k in range(task.raw_width)
+    ]
+
+
+PARTS: dict[str, Callable[[Task, NDArray[Any]], list[Part]]] = {
+    "quantile": _quantiles,
+    "multilabel": _labels,
+    "ordinal": _steps,
+}
 """Task name -> how its target is divided, one part for each raw score."""
 _NUMBERS = frozenset({"quantile"})
 

@@ -27,6 +27,7 @@ class Classification(Task):
     maximise: ClassVar[bool] = True
     is_classification: ClassVar[bool] = True
     bounded: ClassVar[bool] = True
+    target_kind: ClassVar[Kind | None] = Kind.CATEGORY
 
     @classmethod
     def of(cls, field: Field, **options: Any) -> Self:
@@ -83,9 +84,13 @@ class Classification(Task):
             fix=f"The classes are: {', '.join(self.classes)}.",
         )
 
-    def _labels(self, codes: NDArray[np.int64]) -> NDArray[Any]:
+    def codes(self, scores: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the code of the class answered in each row: by default the most probable one."""
+        return np.asarray(scores.argmax(axis=1), np.int64)
+
+    def decide(self, scores: NDArray[Any]) -> NDArray[Any]:
         labels: NDArray[Any] = np.array(self.classes, dtype=object)
-        return labels[codes]
+        return labels[self.codes(scores)]
 
     def output(self) -> OutputSpec:
         return OutputSpec(name=PROBABILITIES, dtype="float32", shape=(-1, self.width))
@@ -151,8 +156,8 @@ class Binary(Classification):
         """Label of the positive class."""
         return self.classes[1]
 
-    def decide(self, scores: NDArray[Any]) -> NDArray[Any]:
-        return self._labels((scores[:, 1] >= self.threshold).astype(np.int64))
+    def codes(self, scores: NDArray[Any]) -> NDArray[np.int64]:
+        return (scores[:, 1] >= self.threshold).astype(np.int64)
 
 
 class Multiclass(Classification):
@@ -174,6 +179,3 @@ class Multiclass(Classification):
     @classmethod
     def suits(cls, field: Field) -> bool:
         return field.kind == Kind.CATEGORY and len(field.classes) != 2
-
-    def decide(self, scores: NDArray[Any]) -> NDArray[Any]:
-        return self._labels(scores.argmax(axis=1))

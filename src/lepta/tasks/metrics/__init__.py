@@ -9,6 +9,8 @@ _RANKING = "lepta.tasks.metrics.ranking"
 _FORECASTS = "lepta.tasks.forecasting.metrics"
 _NUMBERS = "lepta.tasks.metrics.numbers"
 _QUANTILES = "lepta.tasks.quantile.metrics"
+_LABELS = "lepta.tasks.multilabel.metrics"
+_ORDERED = "lepta.tasks.ordinal.metrics"
 
 METRICS = Registry(
     "lepta.metrics",
@@ -35,6 +37,15 @@ METRICS = Registry(
         "interval_coverage": f"{_QUANTILES}:interval_coverage",
         "interval_width": f"{_QUANTILES}:interval_width",
         "quantile_gap": f"{_QUANTILES}:quantile_gap",
+        "label_average_precision": f"{_LABELS}:label_average_precision",
+        "label_auroc": f"{_LABELS}:label_auroc",
+        "macro_f1": f"{_LABELS}:macro_f1",
+        "micro_f1": f"{_LABELS}:micro_f1",
+        "subset_accuracy": f"{_LABELS}:subset_accuracy",
+        "hamming_loss": f"{_LABELS}:hamming_loss",
+        "quadratic_kappa": f"{_ORDERED}:quadratic_kappa",
+        "class_mae": f"{_ORDERED}:class_mae",
+        "median_accuracy": f"{_ORDERED}:median_accuracy",
     },
 )
 """Names to :class:`Metric` objects; ``METRICS.get("auroc")(y, scores)``."""

@@ -21,11 +21,10 @@ def answers(scores: Floats, threshold: float) -> Array:
     return np.asarray(probabilities.argmax(axis=1))
 
 
-def confusion(y: Array, scores: Array, *, threshold: float = 0.5) -> Array:
-    """Return counts (true class, answered class)."""
-    width = both_classes(np.atleast_2d(scores)).shape[1]
-    table = np.zeros((width, width), np.int64)
-    np.add.at(table, (y, answers(np.asarray(scores, np.float64), threshold)), 1)
+def confusion(y: Array, answered: Array, classes: int) -> Array:
+    """Return counts (true class, answered class) of class codes, (rows,) each."""
+    table = np.zeros((classes, classes), np.int64)
+    np.add.at(table, (y, answered), 1)
     return table
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lepta.tasks.metrics.base import Array, Floats, Metric, both_classes, ratio
 
-_Part = Callable[[NDArray[np.bool_], Floats, Floats], Floats]
+Part = Callable[[NDArray[np.bool_], Floats, Floats], Floats]
+"""(positive (rows,), score (rows,), weights (k, rows)) -> (k,)."""
 
 
 def _tied(positive: NDArray[np.bool_], score: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -23,13 +24,15 @@ def _tied(positive: NDArray[np.bool_], score: Floats, weights: Floats) -> tuple[
     return up, np.add.reduceat(above, starts, axis=1) - up
 
 
-def _area(positive: NDArray[np.bool_], score: Floats, weights: Floats) -> Floats:
+def area(positive: NDArray[np.bool_], score: Floats, weights: Floats) -> Floats:
+    """Return the area under the ROC curve for each weighting."""
     up, down = _tied(positive, score, weights)
     below = np.cumsum(down, axis=1) - 0.5 * down
     return ratio((up * below).sum(axis=1), up.sum(axis=1) * down.sum(axis=1))
 
 
-def _precision_mean(positive: NDArray[np.bool_], score: Floats, weights: Floats) -> Floats:
+def precision_mean(positive: NDArray[np.bool_], score: Floats, weights: Floats) -> Floats:
+    """Return the average precision for each weighting."""
     up, down = _tied(positive, score, weights)
     hits = np.cumsum(up[:, ::-1], axis=1)
     said = np.cumsum((up + down)[:, ::-1], axis=1)
@@ -38,7 +41,7 @@ def _precision_mean(positive: NDArray[np.bool_], score: Floats, weights: Floats)
     return ratio(gain.sum(axis=1), np.where(defined, up.sum(axis=1), 0.0))
 
 
-def _over_classes(part: _Part, y: Array, scores: Floats, weights: Floats) -> Floats:
+def _over_classes(part: Part, y: Array, scores: Floats, weights: Floats) -> Floats:
     probabilities = both_classes(scores)
     if probabilities.shape[1] == 2:
         return part(y == 1, probabilities[:, 1], weights)
@@ -50,11 +53,11 @@ def _over_classes(part: _Part, y: Array, scores: Floats, weights: Floats) -> Flo
 
 
 def _auroc(y: Array, scores: Floats, weights: Floats, threshold: float) -> Floats:
-    return _over_classes(_area, y, scores, weights)
+    return _over_classes(area, y, scores, weights)
 
 
 def _average_precision(y: Array, scores: Floats, weights: Floats, threshold: float) -> Floats:
-    return _over_classes(_precision_mean, y, scores, weights)
+    return _over_classes(precision_mean, y, scores, weights)
 
 
 auroc = Metric(

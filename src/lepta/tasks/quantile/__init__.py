@@ -41,6 +41,7 @@ class Quantile(Number):
         "quantile_gap",
     )
     tuned: ClassVar[bool] = True
+    promises: ClassVar[bool] = True
     report: ClassVar[str] = "lepta.tasks.quantile.report:PLOTS"
 
     @field_validator("quantiles", mode="before")

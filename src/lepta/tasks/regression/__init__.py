@@ -19,6 +19,7 @@ class Number(Task):
     unit: str = ""
 
     maximise: ClassVar[bool] = False
+    target_kind: ClassVar[Kind | None] = Kind.NUMBER
 
     @classmethod
     def of(cls, field: Field, **options: Any) -> Self:
