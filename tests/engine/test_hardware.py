@@ -213,7 +213,7 @@ def test_the_reason_names_what_was_found() -> None:
     found = choose(hardware=machine(accelerators=(MI300,)))
     assert str(found) == "cuda:0 (rocm) in bf16"
     assert found.reason == "the first accelerator, MI300X; native bf16"
-    assert "cpu:bf16" in choose(hardware=machine("amx_bf16")).reason
+    assert "measures" in choose(hardware=machine("amx_bf16")).reason
     assert choose(hardware=machine("avx2")).reason == "no accelerator; no native bf16"
 
 

@@ -99,8 +99,8 @@ def test_a_network_on_files(tmp_path: Path) -> None:
     events: list[Event] = []
     again = lepta.fit(from_bundle=first, context=Context(cache=tmp_path, report=events.append))
     assert graph(first) == graph(again)
-    assert "Networks are trained on cpu in fp32" in said(events, "info")
-    assert first.manifest.lineage.config["fit"]["device"] == "cpu:fp32"
+    assert "Networks are trained on cpu: asked for" in said(events, "info")
+    assert first.manifest.lineage.config["fit"]["device"] == "cpu"
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(file)
     with pytest.raises(DataError, match="files of 'file' have changed"):
         lepta.fit(from_bundle=first, context=context)

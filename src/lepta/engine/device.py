@@ -75,8 +75,8 @@ def choose(
 
     Without a wish: the first accelerator, else the processor. Precision is bf16 where an
     accelerator computes in it natively (NVIDIA from Ampere on, AMD, Intel, TPU), else fp32. On
-    processors bf16 is left to a wish: with AVX512-BF16 a small CNN trained twice as fast on one
-    make and more slowly on another.
+    processors it is fp32, and training measures whether bf16 is faster: with AVX512-BF16 a small
+    CNN trained twice as fast on one make and more slowly on another.
 
     Args:
         wish: "auto", or DEVICE[:INDEX][:PRECISION], such as "cpu", "cpu:bf16", "cuda:0:bf16",
@@ -114,7 +114,7 @@ def _precision(found: Accelerator | None, hardware: Hardware) -> tuple[Precision
     if found is not None:
         return ("bf16", "native bf16") if found.bf16 else ("fp32", "no native bf16")
     if hardware.bf16:
-        return "fp32", "bf16 does not pay on every processor (ask with cpu:bf16)"
+        return "fp32", "bf16 where training measures it to be faster"
     return "fp32", "no native bf16"
 
 

@@ -16,6 +16,7 @@ from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
 from lepta.data import Dataset
 from lepta.engine import choose
+from lepta.engine.device import PRECISIONS
 from lepta.engine.limits import usable_cores
 from lepta.evaluation.calibration import fit_temperature
 from lepta.models.custom import learner_for
@@ -104,8 +105,9 @@ def settle(
     chosen: dict[str, Any] = {"threads": threads}
     if any(_trains_network(LEARNERS.get(name)) for name in names):
         device = choose(options.device, threads=threads)
-        context.say(f"Networks are trained on {device}: {device.reason}.")
-        chosen["device"] = device.wish
+        context.say(f"Networks are trained on {device.device}: {device.reason}.")
+        asked = options.device.rpartition(":")[2] in PRECISIONS
+        chosen["device"] = device.wish if asked else device.device  # else training measures it
     return options.model_copy(update=chosen), replace(context, threads=threads)
 
 
