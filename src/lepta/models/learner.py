@@ -31,6 +31,7 @@ LEARNERS = Registry(
         "trees": "lepta.models.trees:Trees",
         "transfer": "lepta.models.transfer:Transfer",
         "forecaster": "lepta.training.forecasting:ForecastLearner",
+        "neural": "lepta.training.neural:Neural",
         "mlp": "lepta.training.neural:Mlp",
         "cnn": "lepta.training.neural:Cnn",
         "resnet": "lepta.training.neural:ResNet",
