@@ -12,6 +12,7 @@ from lepta.data.clean import Cleaned, clean_column, compact_dates
 from lepta.data.infer import Facts, guess, kind_of
 from lepta.data.issues import Issue
 from lepta.data.labels import MULTILABEL, gather_labels, holds_labels, labels_in
+from lepta.data.masks import values_of
 from lepta.data.media import Decoder, Guess, choose_decoder, guess_media, unit_of
 from lepta.data.options import ReadOptions
 from lepta.data.sources import Raw, check_names
@@ -19,6 +20,7 @@ from lepta.data.target import classes_of, natural, target_kind
 from lepta.tasks import TASKS
 
 _FEW_CLASSES = 100
+_MAPS = (Kind.MASK, Kind.IMAGE)
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ def _field(
     role = roles.get(name)
     kind = options.kinds.get(name)
     if role == Role.TARGET:
-        return _target(facts, kind, options.positive)
+        return _target(facts, kind, options.positive, raw)
     meaning = kind_of(facts) if role is not None or kind is not None else guess(facts)
     field = Field(
         name=name,
@@ -226,7 +228,14 @@ def _classes(field: Field, facts: Facts) -> tuple[str, ...]:
     return tuple(sorted((label for label in labels if label is not None), key=natural))
 
 
-def _target(facts: Facts, kind: Kind | None, positive: str | None) -> Field:
+def _target(facts: Facts, kind: Kind | None, positive: str | None, raw: Raw) -> Field:
+    if kind == Kind.MASK or (kind is None and facts.media and facts.media.kind in _MAPS):
+        reason = "given" if kind or facts.media is None else f"the target; {facts.media.reason}"
+        values = values_of(facts.name, facts.column, raw.files)
+        return Field(
+            name=facts.name, kind=Kind.MASK, role=Role.TARGET, reason=reason, classes=values
+        )
+    classes: tuple[str, ...]
     if holds_labels(facts.column):
         labels = {label for value in facts.column.to_pylist() for label in labels_in(value)}
         classes = tuple(sorted(labels, key=natural))

@@ -110,6 +110,8 @@ def missing_targets(data: Dataset) -> np.ndarray[tuple[int], np.dtype[np.int64]]
         return np.empty(0, np.int64)
     if field.kind == Kind.NUMBER:
         return np.flatnonzero(~np.isfinite(data.numpy(field.name)))
+    if field.kind in (Kind.MASK, Kind.BOXES):
+        return np.flatnonzero(~data.table[field.name].is_valid().to_numpy())
     gaps = [label_of(value) is None for value in data.column(field.name)]
     return np.flatnonzero(np.array(gaps, bool))
 

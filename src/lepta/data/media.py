@@ -161,6 +161,8 @@ def choose_decoder(kind: Kind, column: Any, files: Files) -> Decoder | None:
         return ("series", {})
     if kind == Kind.AUDIO:
         return ("audio", {})
+    if kind == Kind.MASK:
+        return ("mask", {})
     values = sample(column, _OPENED)
     contents = [_open(value, files) for value in values]
     dicom = sum(_is_dicom(value, data) for value, data in zip(values, contents, strict=True))

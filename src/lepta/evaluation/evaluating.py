@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lepta.core.events import Context
-from lepta.core.schema import Role
+from lepta.core.schema import Kind, Role
 from lepta.evaluation.measuring import Sample, measure, read_sample
 from lepta.evaluation.results import Evaluation
 from lepta.runtime.predictions import gather
 
 if TYPE_CHECKING:
-    from lepta.bundle import Bundle
+    from lepta.bundle import Bundle, Signature
     from lepta.data import Dataset
     from lepta.runtime import Predictor
 
@@ -78,6 +80,7 @@ def evaluate(
         notes=notes_on(sample, rows),
         rows=row_names(rows),
         manifest=predictor.manifest,
+        picture=_picture(rows, predictor.signature),
     )
 
 
@@ -115,6 +118,12 @@ def _scores(predictor: Predictor, rows: Dataset, context: Context) -> np.ndarray
             pieces.append((index, predictor.scores(part)))
             stage.advance(len(index))
     return gather(pieces, count, predictor.task.output())
+
+
+def _picture(rows: Dataset, signature: Signature) -> Callable[[int], np.ndarray[Any, Any]] | None:
+    """Return the function that decodes a row's first image, as the model sees it."""
+    spec = next((spec for spec in signature.inputs if spec.kind == Kind.IMAGE), None)
+    return None if spec is None else partial(rows.decode, spec.name)
 
 
 def _column(rows: Dataset, role: Role) -> list[Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ class Evaluation:
         notes: what a reader should know before believing the figures.
         rows: names of the rows (paths, ids), for the list of worst errors; may be empty.
         manifest: what the bundle says of itself, where there is one.
+        picture: gives the image (height, width, channels) of a row, where rows have one.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     manifest: Manifest | None = None
+    picture: Callable[[int], NDArray[Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.y)

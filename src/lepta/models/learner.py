@@ -31,13 +31,13 @@ LEARNERS = Registry(
         "trees": "lepta.models.trees:Trees",
         "transfer": "lepta.models.transfer:Transfer",
         "forecaster": "lepta.training.forecasting:ForecastLearner",
-        "neural": "lepta.training.neural:Neural",
         "mlp": "lepta.training.neural:Mlp",
         "cnn": "lepta.training.neural:Cnn",
         "resnet": "lepta.training.neural:ResNet",
         "torch": "lepta.training.custom:Torch",
         "keras": "lepta.training.custom:Keras",
         "sklearn": "lepta.models.custom.estimator:Sklearn",
+        "unet": "lepta.training.segmenting:Unet",
     },
 )
 """Everything that can be trained, by name."""

@@ -21,7 +21,8 @@ def gather(pieces: Iterable[Piece], count: int, output: OutputSpec) -> NDArray[A
     Rows of different shapes (masks of images of many sizes) come as an object array of arrays.
     """
     held = list(pieces)
-    if len({scores.shape[1:] for _, scores in held}) > 1:
+    shapes = {scores.shape[1:] for _, scores in held}
+    if len(shapes) > 1 or any(scores.dtype == object for _, scores in held):
         ragged = np.empty(count, object)
         for rows, scores in held:
             for row, value in zip(rows, scores, strict=True):

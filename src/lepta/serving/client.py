@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepta.bundle.manifest import InputSpec, Signature
-from lepta.core.errors import InputError, ServeError, Where, suggest
-from lepta.core.schema import ARRAYS, Kind
-from lepta.runtime.fields import fit_series, is_absent
+from lepta.core.errors import InputError, ServeError, suggest
+from lepta.core.schema import MEDIA
 from lepta.runtime.pack import fit_media, load_media, to_array
 from lepta.runtime.predictions import Predictions, gather
 from lepta.runtime.rows import Columns, to_columns
@@ -206,14 +205,19 @@ class Client:
 
     def _prepare(self, spec: InputSpec, columns: Columns) -> Array | list[Any]:
         values = columns[spec.name]
-        if spec.kind not in ARRAYS:
+        if spec.kind not in MEDIA:
             return to_array(spec, values)
-        return [_own(spec, row, value) for row, value in enumerate(values)]
+        return [_media(spec, row, value) for row, value in enumerate(values)]
 
     def _batches(
         self, columns: Mapping[str, Array | list[Any]], count: int
     ) -> Iterator[NDArray[np.int64]]:
-        """Yield row numbers: as many as one request takes, media of one form together."""
+        """Yield row numbers: as many as one request takes, media of one form together.
+
+        Where an answer is as large as its image, a request has one image: a tensor has one size.
+        """
+        ragged = any(size == -1 for size in self._task.output().shape[1:])
+        most = 1 if ragged else self._max_rows
         media = [values for values in columns.values() if isinstance(values, list)]
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for row in range(count):
@@ -223,7 +227,7 @@ class Client:
             size = 0
             for row in group:
                 more = sum(_size(values[row]) for values in media) + 64 * len(columns)
-                if batch and (len(batch) >= self._max_rows or size + more > self._max_bytes):
+                if batch and (len(batch) >= most or size + more > self._max_bytes):
                     yield np.array(batch)
                     batch, size = [], 0
                 batch.append(row)
@@ -314,16 +318,8 @@ class _Http:
         return answer.status, answer.headers, data
 
 
-def _own(spec: InputSpec, row: int, value: Any) -> bytes | Array:
-    """Return what is sent for a value: the bytes of a file or text (none: missing), or an array."""
-    if spec.kind == Kind.SERIES:
-        return fit_series(
-            spec, [] if is_absent(value) else value, Where(row=row + 1, field=spec.name)
-        )
-    if is_absent(value):
-        return b""
-    if spec.kind == Kind.TEXT and not isinstance(value, bytes | np.ndarray):
-        return str(value).encode()
+def _media(spec: InputSpec, row: int, value: Any) -> bytes | Array:
+    """Return what is sent for a media value: the bytes of a file, or an array."""
     loaded, where = load_media(spec, value, row)
     return loaded if isinstance(loaded, bytes) else fit_media(spec, loaded, where)
 

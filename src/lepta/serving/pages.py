@@ -10,13 +10,11 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-
 from lepta import __version__
 from lepta.bundle.manifest import InputSpec
 from lepta.core.schema import MEDIA, Kind
 from lepta.serving.config import ServeConfig
-from lepta.serving.dataplane import DataPlane, Model, Tensor
+from lepta.serving.dataplane import DataPlane, Model
 
 POLICY = (
     b"default-src 'none'; connect-src 'self'; img-src 'self' data: blob:; "
@@ -94,8 +92,7 @@ def _predict_operation(model: Model, config: ServeConfig) -> dict[str, Any]:
     if media:
         content["multipart/form-data"] = {"schema": _form_schema(model)}
     if len(media) == 1:
-        sound = media[0].kind == Kind.AUDIO
-        for kind in ("audio/*",) if sound else ("image/*", "application/dicom"):
+        for kind in ("image/*", "application/dicom"):
             content[kind] = {"schema": {"type": "string", "format": "binary"}}
     answer = _object(
         {
@@ -135,7 +132,15 @@ def _infer_operation(model: Model) -> dict[str, Any]:
     )
     row = example_row(model)
     example = {
-        "inputs": [_example_tensor(tensor, row[tensor.name]) for tensor in model.inputs],
+        "inputs": [
+            {
+                "name": tensor.name,
+                "shape": [1],
+                "datatype": tensor.datatype,
+                "data": [row[tensor.name] if tensor.datatype == "BYTES" else 0.0],
+            }
+            for tensor in model.inputs
+        ]
     }
     return {
         "operationId": f"infer_{model.name}",
@@ -152,15 +157,6 @@ def _infer_operation(model: Model) -> dict[str, Any]:
     }
 
 
-def _example_tensor(tensor: Tensor, value: Any) -> dict[str, Any]:
-    form = {"datatype": tensor.datatype}
-    if isinstance(value, list):
-        form = {"datatype": tensor.parameters.get("or", form)["datatype"]}
-    elif tensor.datatype != "BYTES":
-        value = 0.0
-    return {"name": tensor.name, "shape": [1, *np.shape(value)], **form, "data": [value]}
-
-
 def example_row(model: Model) -> dict[str, Any]:
     """Return a row that the model accepts, for forms and examples."""
     return {spec.name: _example_value(spec) for spec in model.signature.inputs}
@@ -173,32 +169,21 @@ _GREY = (
 """A grey PNG of 32 by 32 pixels, in base64."""
 
 
-_SILENCE = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQIAAAAAAA=="
-"""A WAV file of one silent sample, in base64."""
-
-
 def _example_value(spec: InputSpec) -> Any:
-    if spec.kind in (Kind.VOLUME, Kind.SERIES):
-        return np.zeros([size if size > 0 else 2 for size in spec.shape[1:]]).tolist()
     if spec.kind in MEDIA:
-        return _SILENCE if spec.kind == Kind.AUDIO else _GREY
+        return _GREY
     if spec.kind == Kind.DATETIME:
         return "2026-01-31T12:00:00Z"
-    if spec.kind == Kind.TEXT or spec.dtype == "string":
+    if spec.dtype == "string":
         return spec.classes[0] if spec.classes else "text"
     return 0.0
 
 
 def _value_schema(spec: InputSpec) -> Schema:
     unit = f" Unit: {spec.unit}." if spec.unit else ""
-    if spec.kind == Kind.TEXT:
-        return {"type": ["string", "null"], "description": "text"}
-    if spec.kind == Kind.SERIES:
-        shape = f"{spec.shape[2]} channel(s); other lengths than {spec.shape[1]} are brought to it"
-        return {"type": "array", "description": f"Steps of {shape}. null is a gap.{unit}"}
     if spec.kind in MEDIA:
         return {
-            "type": "string" if spec.required else ["string", "null"],
+            "type": "string",
             "contentEncoding": "base64",
             "description": f"{spec.kind.value}: the content of a file, in base64 (never a path).",
         }
@@ -223,9 +208,9 @@ def _form_schema(model: Model) -> Schema:
 
 
 def _answer_schema(model: Model) -> Schema:
+    if not model.task.is_classification:
+        return _object({"prediction": model.task.answer_schema()})
     classes = list(getattr(model.task, "classes", ()))
-    if not classes:
-        return _object({"prediction": {"type": "number"}})
     share = {"type": "number", "minimum": 0, "maximum": 1}
     return _object(
         {

@@ -33,6 +33,7 @@ TASKS = Registry(
         "quantile": "lepta.tasks.quantile:Quantile",
         "multilabel": "lepta.tasks.multilabel:Multilabel",
         "ordinal": "lepta.tasks.ordinal:Ordinal",
+        "segmentation": "lepta.tasks.segmentation:Segmentation",
     },
 )
 

@@ -174,6 +174,20 @@ class Task(BaseModel, ABC):
         """Return how wrong each row is, 0 for not at all; None where that says nothing."""
         return None
 
+    def pictures(self, scores: NDArray[Any]) -> list[bytes] | None:
+        """Return the answer of each row as a PNG file, where answers are maps; else None."""
+        return None
+
+    def answer_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of ``prediction`` in a row of :meth:`columns`."""
+        return {"type": "number"}
+
+    def gap(self, one: NDArray[Any], other: NDArray[Any]) -> float:
+        """Return the largest difference between scores of the same shapes, computed twice."""
+        if one.dtype == object:
+            return max((self.gap(a, b) for a, b in zip(one, other, strict=True)), default=0.0)
+        return float(np.abs(one - other).max(initial=0.0))
+
     def describe(self) -> str:
         """Return what is predicted, in words: "a number in EUR"."""
         return "a number"

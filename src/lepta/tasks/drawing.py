@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lepta.core.errors import missing_extra
 
 if TYPE_CHECKING:
@@ -81,6 +84,28 @@ def new_axes(figure: Figure, x: str, y: str, place: Any = 111, **options: Any) -
     axes.grid(visible=True, color=LINE, linewidth=0.7)
     axes.set_axisbelow(True)
     return axes
+
+
+def picture_axes(figure: Figure, place: Any, title: str) -> Axes:
+    """Return axes for an image: no ticks, no box."""
+    axes: Axes = figure.add_subplot(*place)
+    axes.set_axis_off()
+    axes.set_title(title, color=INK, fontsize=9)
+    return axes
+
+
+def grey_picture(picture: NDArray[Any] | None, size: tuple[int, ...]) -> NDArray[Any]:
+    """Return an image in grey, its values between the 1st and 99th percentile brought to [0, 1].
+
+    Args:
+        picture: (height, width, channels), or None for a blank one.
+        size: height and width of the blank one.
+    """
+    if picture is None:
+        return np.full(size, 0.5, np.float32)
+    grey = picture.astype(np.float32).mean(axis=-1)
+    low, high = np.percentile(grey, [1, 99])
+    return np.asarray(np.clip((grey - low) / max(float(high - low), 1e-6), 0, 1))
 
 
 def unit_square(axes: Axes) -> None:

@@ -86,18 +86,23 @@ def _manifest(trials: list[Trial], data: Dataset, recipe: Recipe) -> Manifest:
 def _check_parity(predictor: Predictor, trial: Trial, valid: Dataset, context: Context) -> None:
     rows = valid.take(np.arange(min(_PARITY_ROWS, len(valid))))
     fitted = trial.fitted
-    wanted = _flat(fitted.scores(rows, context, trial.temperature))
-    got = _flat(predictor.scores(rows.inputs()))
-    if got.shape != wanted.shape:
+    wanted = fitted.scores(rows, context, trial.temperature)
+    got = predictor.scores(rows.inputs())
+    if _shapes(got) != _shapes(wanted):
         raise ExportError("The exported graph gives scores of another shape than the model.")
-    scale = 1.0 if fitted.task.bounded else float(np.std(wanted)) or 1.0
-    gap = float(np.abs(got - wanted).max(initial=0.0)) / scale
-    rounding = 4 * float(np.finfo(np.float32).eps) * float(np.abs(wanted).max(initial=0.0)) / scale
+    flat = _flat(wanted)
+    scale = 1.0 if fitted.task.bounded else float(np.std(flat)) or 1.0
+    gap = fitted.task.gap(wanted, got) / scale
+    rounding = 4 * float(np.finfo(np.float32).eps) * float(np.abs(flat).max(initial=0.0)) / scale
     if not gap <= PARITY + rounding:
         raise ExportError(
             f"The exported graph differs from the trained model by {gap:.2g} (accepted: {PARITY}).",
             fix="Try another learner, and report this with the data's schema.",
         )
+
+
+def _shapes(scores: NDArray[Any]) -> list[tuple[int, ...]]:
+    return [row.shape for row in scores]
 
 
 def _flat(scores: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Predict every row of a table, or files, and write one row of answers for each, in order.
 
-The columns are prediction and, for classification, probability[CLASS] for every class.
+The columns are prediction and, for classification, probability[CLASS] for every class. Masks are
+written as PNG files in a folder beside the table, which names them.
 
 Examples:
   lepta predict churn.lepta march.csv -o answers.csv
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import Field as Option
 
 from lepta.app.output import show
@@ -27,7 +30,7 @@ from lepta.core.schema import MEDIA
 from lepta.data.options import ReadOptions
 
 if TYPE_CHECKING:
-    from lepta.runtime import Predictor
+    from lepta.runtime import Predictions, Predictor
 
 
 class Options(ReadOptions):
@@ -78,7 +81,9 @@ def _answers(predictor: Predictor, options: Options, context: Context) -> dict[s
     rows: Any = options.data
     if not _is_one_file(options.data, predictor.signature.inputs):
         rows = read(options.data, options, context, **reading_of(predictor.manifest)).inputs()
-    return predictor.predict(rows).columns()
+    predictions = predictor.predict(rows)
+    pictures = {} if options.out is None else _write_pictures(predictions, options.out)
+    return predictions.columns() | pictures
 
 
 def _is_one_file(data: str, inputs: tuple[InputSpec, ...]) -> bool:
@@ -86,6 +91,20 @@ def _is_one_file(data: str, inputs: tuple[InputSpec, ...]) -> bool:
     path = Path(data)
     single = len(inputs) == 1 and inputs[0].kind in MEDIA
     return single and path.is_file() and path.suffix.lower() not in tables
+
+
+def _write_pictures(predictions: Predictions, out: Path) -> dict[str, Any]:
+    """Write answers that are maps into a folder beside ``out``; return the column of paths."""
+    pictures = predictions.task.pictures(predictions.scores)
+    if pictures is None:
+        return {}
+    folder = out.with_name(f"{out.stem}_masks")
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{number:06d}.png" for number in range(1, len(pictures) + 1)]
+    for name, content in zip(names, pictures, strict=True):
+        with atomic_write(folder / name) as stream:
+            stream.write(content)
+    return {"prediction": np.array([f"{folder.name}/{name}" for name in names], object)}
 
 
 def _to_csv(columns: dict[str, Any]) -> str:
@@ -97,13 +116,14 @@ def _to_csv(columns: dict[str, Any]) -> str:
 
 
 def _cells(values: Any) -> list[Any]:
-    """Return a column as CSV holds it: several labels are written a;b, as they may be read."""
-    return [
-        ";".join(value)
-        if isinstance(value, list) and all(isinstance(v, str) for v in value)
-        else value
-        for value in values.tolist()
-    ]
+    """Return a column as CSV holds it: labels as a;b, as they may be read, the rest as JSON."""
+    return [_cell(value) for value in values.tolist()]
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return ";".join(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
 def _write_parquet(columns: dict[str, Any], path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 Rng = np.random.Generator
 
 WIDTH = 128.0
@@ -172,19 +174,26 @@ class Canvas:
         return np.asarray(np.clip(inside / self.pixel + 0.5, 0, 1), np.float32)
 
 
-def draw_slice(patient: Patient, z: int, rng: Rng, size: int) -> tuple[Image, bool]:
-    """Return the slice (size, size) in HU, before the scanner's noise, and whether it is sick."""
+def draw_slice(patient: Patient, z: int, rng: Rng, size: int) -> tuple[Image, bool, Mask]:
+    """Return the slice (size, size) in HU, before the scanner's noise, and where it is sick.
+
+    The second value tells whether there is a lesion, the third which pixels are half one at the
+    least: lesions end at the lung, and what stands in the middle of the chest covers them.
+    """
     canvas = Canvas.of(patient, size, -1000.0)
     width, height = patient.body
     inner = (width - patient.fat, height - patient.fat)
     canvas.paint(canvas.ellipse(0, 0, width, height), -100.0)
     canvas.paint(canvas.ellipse(0, 0, *inner), patient.soft_hu)
     _bones(canvas, patient, inner, rng)
-    sick = False
+    sick, mask = False, np.zeros((size, size), bool)
     for side in (-1, 1):
-        sick |= _lung(canvas, patient, side, z, rng)
-    _middle(canvas, patient, inner)
-    return canvas.image, sick
+        found, where = _lung(canvas, patient, side, z, rng)
+        sick, mask = sick or found, mask | where
+    for cover, hu in _middle(canvas, patient, inner):
+        canvas.paint(cover, hu)
+        mask &= cover < 0.5
+    return canvas.image, sick, mask
 
 
 def _bones(canvas: Canvas, patient: Patient, inner: tuple[float, float], rng: Rng) -> None:
@@ -198,7 +207,7 @@ def _bones(canvas: Canvas, patient: Patient, inner: tuple[float, float], rng: Rn
     canvas.paint(canvas.ellipse(0, back + 5.5, 2.2, 2.0), 20.0)
 
 
-def _lung(canvas: Canvas, patient: Patient, side: int, z: int, rng: Rng) -> bool:
+def _lung(canvas: Canvas, patient: Patient, side: int, z: int, rng: Rng) -> tuple[bool, Mask]:
     scale = 1 + patient.taper * (z - 4.5) + rng.normal(0, 0.01)
     a, b = patient.lung[0] * scale, patient.lung[1] * scale
     x = side * (a * 1.18 + 1.0)
@@ -209,16 +218,17 @@ def _lung(canvas: Canvas, patient: Patient, side: int, z: int, rng: Rng) -> bool
     canvas.image += inside * _texture(rng, canvas.image.shape[0], patient.texture)
     _vessels(canvas, patient, (x, a, b), side, rng)
     _benign(canvas, patient, (x, a, b), rng)
-    sick = False
+    sick, mask = False, np.zeros(inside.shape, bool)
     for lesion in patient.lesions:
         radius = lesion.radius_at(z) if lesion.side == side else 0.0
         if radius:
             room = max(0.0, 1 - (radius + 1) / min(a, b) - 0.02)
             place = (x + a * min(1.0, room / 0.72) * lesion.place[0], b * lesion.place[1])
-            canvas.paint(canvas.blob(*place, radius, lesion.lobes), lesion.hu)
-            sick = True
+            cover = canvas.blob(*place, radius, lesion.lobes)
+            canvas.paint(cover, lesion.hu)
+            sick, mask = True, mask | (cover >= 0.5)
     canvas.image = before + (canvas.image - before) * (inside > 0)
-    return sick
+    return sick, mask & (inside > 0)
 
 
 def _vessels(
@@ -251,12 +261,15 @@ def _benign(canvas: Canvas, patient: Patient, lung: tuple[float, float, float], 
         canvas.paint(canvas.ellipse(*place, rng.uniform(2, 4), rng.uniform(2, 4)), patient.soft_hu)
 
 
-def _middle(canvas: Canvas, patient: Patient, inner: tuple[float, float]) -> None:
-    canvas.paint(canvas.ellipse(0, 0.1 * inner[1], 7.5, 0.5 * inner[1]), patient.soft_hu)
+def _middle(
+    canvas: Canvas, patient: Patient, inner: tuple[float, float]
+) -> Iterator[tuple[Image, float]]:
+    """Yield the cover of each part, and its HU."""
+    yield canvas.ellipse(0, 0.1 * inner[1], 7.5, 0.5 * inner[1]), patient.soft_hu
     heart = (3.0, -0.22 * inner[1], 13.0, 10.5)
-    canvas.paint(canvas.ellipse(*heart, angle=0.4), patient.blood_hu)
-    canvas.paint(canvas.ellipse(5.0, 0.46 * inner[1], 3.6, 3.6), patient.blood_hu)
-    canvas.paint(canvas.ellipse(-1.0, 0.16 * inner[1], 2.4, 2.4), -980.0)
+    yield canvas.ellipse(*heart, angle=0.4), patient.blood_hu
+    yield canvas.ellipse(5.0, 0.46 * inner[1], 3.6, 3.6), patient.blood_hu
+    yield canvas.ellipse(-1.0, 0.16 * inner[1], 2.4, 2.4), -980.0
 
 
 def _texture(rng: Rng, size: int, amplitude: float) -> Image:

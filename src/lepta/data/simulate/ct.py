@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lepta.core.errors import ConfigError, DataError, Where, missing_extra
 from lepta.core.events import Context
+from lepta.core.png import grey_png
 from lepta.data.simulate.anatomy import FIELD_MM, SPACING_MM, draw_patient, draw_slice, scan
 
 CURRENT_MA = (100, 400)
@@ -27,8 +28,11 @@ are not anatomically exact, and serve to demonstrate software. They are of no me
 
 slices/      {count} CT slices (DICOM CT Image Storage, uncompressed) of {patients} made-up patients
 labels.csv   file, lesion (yes or no), patient_id: one row a slice
-
-Made by simulate_ct(patients={patients}, slices={slices}, size={size}, seed={seed}).
+{masks}
+Made by simulate_ct(patients={patients}, slices={slices}, size={size}, seed={seed}{option}).
+"""
+MASKS = """\
+masks/       where the lesions are (PNG, 255 in a lesion, else 0); the column mask names them
 """
 
 
@@ -39,6 +43,7 @@ def simulate_ct(
     slices: int = 6,
     size: int = 128,
     seed: int = 0,
+    masks: bool = False,
     context: Context | None = None,
 ) -> Path:
     """Write a simulated CT study and return the path of its ``labels.csv``.
@@ -55,6 +60,7 @@ def simulate_ct(
         slices: slices of each patient, 5 mm apart.
         size: width and height of a slice in pixels.
         seed: the same seed gives the same bytes.
+        masks: write a mask of the lesions of each slice, too, and the column ``mask``.
         context: takes the progress.
 
     Raises:
@@ -65,13 +71,21 @@ def simulate_ct(
     _check(patients, slices, size)
     target = Path(folder)
     with _complete_folder(target) as draft:
-        rows = _write_slices(draft, (patients, slices, size, seed), context or Context())
+        shape = (patients, slices, size, seed)
+        rows = _write_slices(draft, shape, masks, context or Context())
+        names = ("file", "lesion", "patient_id", *(("mask",) if masks else ()))
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerows([("file", "lesion", "patient_id"), *rows])
+        writer.writerows([names, *rows])
         (draft / "labels.csv").write_text(table.getvalue(), encoding="utf-8")
         about = README.format(
-            count=len(rows), patients=patients, slices=slices, size=size, seed=seed
+            count=len(rows),
+            patients=patients,
+            slices=slices,
+            size=size,
+            seed=seed,
+            masks=MASKS if masks else "",
+            option=", masks=True" if masks else "",
         )
         (draft / "README.txt").write_text(about, encoding="utf-8")
     return target / "labels.csv"
@@ -113,28 +127,35 @@ def _complete_folder(target: Path) -> Iterator[Path]:
 
 
 def _write_slices(
-    draft: Path, shape: tuple[int, int, int, int], context: Context
-) -> list[tuple[str, str, str]]:
+    draft: Path, shape: tuple[int, int, int, int], masks: bool, context: Context
+) -> list[tuple[str, ...]]:
     """Write every slice; return the rows of the table, shuffled."""
     patients, slices, size, seed = shape
     (draft / "slices").mkdir()
+    if masks:
+        (draft / "masks").mkdir()
     rng = np.random.default_rng([seed, patients, slices])
     sick = rng.permutation(patients) % 2 == 1
     numbers = rng.permutation(9999)[:patients] + 1
     names = _names(patients * slices, rng)
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, ...]] = []
     for index in context.track(range(patients), "simulating CT", total=patients):
         draw = np.random.default_rng([seed, index])
         patient = draw_patient(draw, slices=slices, lesions=bool(sick[index]))
         patient_id = f"SIM-{numbers[index]:04d}"
         header = _header(patient_id, size, seed)
         for z in range(slices):
-            image, lesion = draw_slice(patient, z, draw, size)
+            image, lesion, where = draw_slice(patient, z, draw, size)
             current = int(draw.integers(*CURRENT_MA))
             file = f"slices/{names[len(rows)]}.dcm"
             data = _encode(header, z, current, scan(image, patient, current, draw))
             (draft / file).write_bytes(data)
-            rows.append((file, "yes" if lesion else "no", patient_id))
+            row: tuple[str, ...] = (file, "yes" if lesion else "no", patient_id)
+            if masks:
+                mask = f"masks/{names[len(rows)]}.png"
+                (draft / mask).write_bytes(grey_png(where.astype(np.uint8) * np.uint8(255)))
+                row = (*row, mask)
+            rows.append(row)
     return [rows[index] for index in rng.permutation(len(rows))]
 
 

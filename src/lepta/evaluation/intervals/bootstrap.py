@@ -53,7 +53,8 @@ def bootstrap(  # noqa: PLR0913
     count = int(min(resamples, max(200, 2e8 // rows)))
     name = "bootstrap" if groups is None else "clustered bootstrap"
 
-    ready = {metric.name: metric.prepared(y, scores) for metric in metrics}
+    shared = {metric.prepare: metric.prepared(y, scores) for metric in metrics}
+    ready = {metric.name: shared[metric.prepare] for metric in metrics}
 
     def values(weightings: Iterator[Floats]) -> dict[str, Floats]:
         found: dict[str, list[Floats]] = {metric.name: [] for metric in metrics}
@@ -69,7 +70,7 @@ def bootstrap(  # noqa: PLR0913
     found = {
         metric.name: _interval(
             metric,
-            metric(y, scores, base, threshold=threshold),
+            _finite(metric.resampled(ready[metric.name], base[None], threshold=threshold)),
             drawn[metric.name],
             without[metric.name],
             level,
@@ -82,6 +83,10 @@ def bootstrap(  # noqa: PLR0913
     if error is not None and _calibrated(y, scores, base, level, seed):
         found["ece"] = replace(error, low=0.0)
     return found
+
+
+def _finite(value: Floats) -> float | None:
+    return float(value[0]) if np.isfinite(value[0]) else None
 
 
 def _calibrated(y: Array, scores: Array, weights: Floats, level: float, seed: int) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lepta.runtime.decoders.base import Decoder
     from lepta.runtime.decoders.dicom import DicomDecoder
     from lepta.runtime.decoders.image import ImageDecoder
+    from lepta.runtime.decoders.mask import MaskDecoder
     from lepta.runtime.decoders.metadata import dicom_tags, image_info
     from lepta.runtime.decoders.series import SeriesDecoder, Volume
     from lepta.runtime.decoders.tokens import TokensDecoder
@@ -21,6 +22,7 @@ _HOMES = {
     "Decoder": "lepta.runtime.decoders.base",
     "DicomDecoder": "lepta.runtime.decoders.dicom",
     "ImageDecoder": "lepta.runtime.decoders.image",
+    "MaskDecoder": "lepta.runtime.decoders.mask",
     "SeriesDecoder": "lepta.runtime.decoders.series",
     "TokensDecoder": "lepta.runtime.decoders.tokens",
     "Volume": "lepta.runtime.decoders.series",
@@ -35,6 +37,7 @@ DECODERS = Registry(
         "audio": "lepta.runtime.decoders.audio:AudioDecoder",
         "dicom": "lepta.runtime.decoders.dicom:DicomDecoder",
         "image": "lepta.runtime.decoders.image:ImageDecoder",
+        "mask": "lepta.runtime.decoders.mask:MaskDecoder",
         "series": "lepta.runtime.decoders.series:SeriesDecoder",
         "tokens": "lepta.runtime.decoders.tokens:TokensDecoder",
     },
@@ -47,6 +50,7 @@ __all__ = [
     "Decoder",
     "DicomDecoder",
     "ImageDecoder",
+    "MaskDecoder",
     "SeriesDecoder",
     "TokensDecoder",
     "Volume",

@@ -11,6 +11,7 @@ _NUMBERS = "lepta.tasks.metrics.numbers"
 _QUANTILES = "lepta.tasks.quantile.metrics"
 _LABELS = "lepta.tasks.multilabel.metrics"
 _ORDERED = "lepta.tasks.ordinal.metrics"
+_SEGMENTATION = "lepta.tasks.segmentation.metrics"
 
 METRICS = Registry(
     "lepta.metrics",
@@ -46,6 +47,11 @@ METRICS = Registry(
         "quadratic_kappa": f"{_ORDERED}:quadratic_kappa",
         "class_mae": f"{_ORDERED}:class_mae",
         "median_accuracy": f"{_ORDERED}:median_accuracy",
+        "dice": f"{_SEGMENTATION}:dice",
+        "iou": f"{_SEGMENTATION}:iou",
+        "dice_per_image": f"{_SEGMENTATION}:dice_per_image",
+        "pixel_accuracy": f"{_SEGMENTATION}:pixel_accuracy",
+        "hausdorff95": f"{_SEGMENTATION}:hausdorff95",
     },
 )
 """Names to :class:`Metric` objects; ``METRICS.get("auroc")(y, scores)``."""
