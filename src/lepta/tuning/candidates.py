@@ -88,7 +88,7 @@ def build_learner(name: str, options: FitOptions) -> Learner:
         )
     learner = kind(balance=options.balance, **given)
     if _trains_network(kind):
-        learner = _override(learner, {"loop": {"device": options.device}}, name)
+        learner = _override(learner, {"loop": _where(options)}, name)
     configured: Learner = _override(learner, _nested(options.settings), name)
     return configured
 
@@ -114,6 +114,17 @@ def settle(
 def _trains_network(learner: type) -> bool:
     """Whether a kind of learner has the options of the training loop."""
     return is_dataclass(learner) and "loop" in {field.name for field in fields(learner)}
+
+
+def _where(options: FitOptions) -> dict[str, Any]:
+    """Return the options of the training loop that say where it runs and where it is kept."""
+    return {
+        "device": options.device,
+        "workers": options.workers,
+        "engine": options.engine,
+        "address": options.address,
+        "checkpoint": None if options.checkpoint is None else str(options.checkpoint),
+    }
 
 
 def _override(value: Any, settings: dict[str, Any], path: str) -> Any:

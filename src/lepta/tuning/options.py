@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field as Option
 from pydantic import field_serializer
@@ -59,6 +60,19 @@ class FitOptions(Config):
     )
     threads: int | None = Option(
         default=None, ge=1, description="Threads on the processor; all usable cores by default."
+    )
+    workers: int = Option(
+        default=1, ge=1, description="Processes that train one network together."
+    )
+    engine: Literal["local", "ray"] = Option(
+        default="local", description="Where they run: on this machine or on a Ray cluster."
+    )
+    address: str | None = Option(default=None, description="Address of the Ray cluster.")
+    checkpoint: Path | None = Option(
+        default=None,
+        description="Folder in which a network's training is kept; the same command goes on there "
+        "after a kill.",
+        json_schema_extra={"metavar": "FOLDER"},
     )
     seed: int = Option(default=0, ge=0, description="The one seed of all randomness.")
     name: str = Option(default="model", description="Name of the model.")

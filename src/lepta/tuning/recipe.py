@@ -99,7 +99,7 @@ class Recipe(Config):
         """Return the recipe of a fit on ``data``, which has its final splits."""
         return cls(
             read=data.origin,
-            fit=options,
+            fit=options.model_copy(update={"checkpoint": None, "address": None}),
             schema=data.schema,
             rows=len(data),
             hashes={name: found[:_HASH] for name, found in data.digests(context).items()},

@@ -14,7 +14,7 @@ from lepta.data import Dataset
 from lepta.tuning.options import FitOptions
 from lepta.tuning.recipe import Machine, Recipe, hash_of, recipe_of, unpack_rows
 
-ELSEWHERE = ("device", "threads")
+ELSEWHERE = ("device", "threads", "engine", "address", "checkpoint")
 """Options that a repeat may change: where it runs, not what."""
 _SHOWN = 5
 
@@ -41,7 +41,7 @@ def reread(
         if name not in ELSEWHERE:
             raise ConfigError(
                 f"The option {name!r} cannot be given for a repeat: the bundle tells it.",
-                fix=f"Leave it out (only {' and '.join(ELSEWHERE)} may be given), "
+                fix=f"Leave it out (only {', '.join(ELSEWHERE)} may be given), "
                 "or fit anew without the bundle.",
             )
     _warn(recipe, options, context)
