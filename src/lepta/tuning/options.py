@@ -61,9 +61,7 @@ class FitOptions(Config):
     threads: int | None = Option(
         default=None, ge=1, description="Threads on the processor; all usable cores by default."
     )
-    workers: int = Option(
-        default=1, ge=1, description="Processes that train one network together."
-    )
+    workers: int = Option(default=1, ge=1, description="Processes that train one network together.")
     engine: Literal["local", "ray"] = Option(
         default="local", description="Where they run: on this machine or on a Ray cluster."
     )
