@@ -30,6 +30,7 @@ LEARNERS = Registry(
         "linear": "lepta.models.linear:Linear",
         "trees": "lepta.models.trees:Trees",
         "transfer": "lepta.models.transfer:Transfer",
+        "finetune": "lepta.training.finetune:Finetune",
         "forecaster": "lepta.training.forecasting:ForecastLearner",
         "mlp": "lepta.training.neural:Mlp",
         "cnn": "lepta.training.neural:Cnn",

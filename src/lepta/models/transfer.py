@@ -19,6 +19,7 @@ from lepta.models.graph import Graph
 from lepta.models.learner import VECTORS, Fitted, Learner, row_weights
 from lepta.models.linear import fit_weights, linear_loss
 from lepta.models.pretrained import Backbone, get_backbone
+from lepta.models.pretrained.base import Pooling
 from lepta.tasks import Task
 
 if TYPE_CHECKING:
@@ -102,10 +103,12 @@ class Transfer(Learner):
     regularisation are chosen on the validation rows.
 
     Attributes:
-        backbone: registered name of the pretrained network.
+        backbone: registered name of the pretrained network, a folder, or a Hugging Face model.
+        pooling: how vectors of tokens or patches of a Hugging Face model become one.
     """
 
     backbone: str = "efficientnet-lite0"
+    pooling: Pooling = "auto"
 
     tasks: ClassVar[frozenset[str]] = VECTORS
 
@@ -115,7 +118,7 @@ class Transfer(Learner):
         return ""
 
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> TransferFitted:
-        backbone = get_backbone(self.backbone)
+        backbone = get_backbone(self.backbone, self.pooling)
         options = ImageOptions(backbone=backbone)
         front = fit_front(train, style="dense", image=options, context=context)
         x, mirrored = _both_ways(front, train, context)

@@ -50,7 +50,9 @@ class Stepper:
         self.type = device.device.split(":")[0]
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
-            self.parameters, weight_decay=options.weight_decay, fused=self.type != "xla"
+            _groups(network, self.parameters),
+            weight_decay=options.weight_decay,
+            fused=self.type != "xla",
         )
         self.scaler = torch.amp.GradScaler(self.type, enabled=device.precision == "fp16")
         self.pictures = data.are_pictures()
@@ -67,7 +69,7 @@ class Stepper:
             This worker's part of the batch's mean loss, as a scalar that needs no gradient.
         """
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         rank, world = self.place
         total = float(self.data.weight(rows).sum()) or 1.0
         parts = np.array_split(share(rows, rank, world), self.options.accumulate)
@@ -145,6 +147,16 @@ class Stepper:
     def _autocast(self) -> AbstractContextManager[object]:
         kind = _KINDS.get(self.device.precision)
         return nullcontext() if kind is None else torch.autocast(self.type, kind)
+
+
+def _groups(network: nn.Module, learned: list[nn.Parameter]) -> list[dict[str, Any]]:
+    """Return groups of parameters, each with its share ("scale") of the learning rate.
+
+    A network that has ``parameter_groups()`` says so itself.
+    """
+    if hasattr(network, "parameter_groups"):
+        return list(network.parameter_groups())  # type: ignore[operator]
+    return [{"params": learned, "scale": 1.0}]
 
 
 def each(value: Any, function: Callable[[Tensor], Tensor]) -> Any:

@@ -1,0 +1,125 @@
+"""Pretrained networks by name: in torch to be trained on, or as ONNX graphs that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from onnx import ModelProto
+
+from lepta.core.registry import Registry
+from lepta.core.schema import Kind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Pooling = Literal["auto", "mean", "cls"]
+"""How vectors of tokens or patches become one: their mean, or that of the class token, the first.
+"auto" is the mean, but the first for transformers of images."""
+
+BACKBONES = Registry(
+    "lepta.backbones",
+    "backbone",
+    {
+        "efficientnet-lite0": "lepta.models.pretrained.efficientnet:efficientnet_lite0",
+        "minilm": "lepta.models.pretrained.minilm:minilm",
+    },
+)
+"""Functions that return a :class:`Pretrained`, by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A network and what belongs to it.
+
+    Attributes:
+        name: how it was asked for.
+        kind: of the fields that it takes.
+        network: images (rows, 3, size, size), RGB in [0, 1], or token ids (rows, length), 0 at
+            the end where there is none, to (rows, features).
+        stages: its parts from the input to the output, to be trained on from the end.
+        features: numbers that it gives a row.
+        levels: the features by depth, as (first, last + 1) columns.
+        size: height and width of its images.
+        tokenizer: of its texts, in the JSON form of the package ``tokenizers``.
+        length: most tokens of a text.
+    """
+
+    name: str
+    kind: Kind
+    network: nn.Module = field(repr=False)
+    stages: tuple[tuple[nn.Module, ...], ...] = field(repr=False)
+    features: int
+    levels: dict[str, tuple[int, int]]
+    size: int = 224
+    tokenizer: bytes = field(default=b"", repr=False)
+    length: int = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A pretrained network that stays as it is.
+
+    Attributes:
+        source: the network in torch and what belongs to it.
+        model: graph from images or token ids to (rows, features).
+    """
+
+    source: Pretrained
+    model: ModelProto = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """How it was asked for."""
+        return self.source.name
+
+    @property
+    def size(self) -> int:
+        """Height and width of its images, which are RGB in [0, 1]."""
+        return self.source.size
+
+    @property
+    def levels(self) -> dict[str, tuple[int, int]]:
+        """The features by depth, as (first, last + 1) columns."""
+        return self.source.levels
+
+
+def pretrained(name: str, pooling: Pooling = "auto") -> Pretrained:
+    """Return a pretrained network, its weights as published.
+
+    Args:
+        name: a registered name; else a folder, or "organisation/model" on the Hugging Face hub.
+        pooling: how vectors of tokens or patches of a Hugging Face model become one.
+
+    Raises:
+        MissingExtraError: the package that carries or loads the weights is not installed.
+        ConfigError: there is no backbone of that name.
+        TrainError: the weights cannot be had, are pickled, or are not the published ones.
+    """
+    if "/" in name or Path(name).is_dir():
+        from lepta.models.pretrained.huggingface import hugging_face
+
+        return hugging_face(name, pooling)
+    load: Callable[[], Pretrained] = BACKBONES.get(name)
+    return load()
+
+
+@lru_cache(maxsize=2)
+def get_backbone(name: str, pooling: Pooling = "auto", length: int = 0) -> Backbone:
+    """Return a backbone that stays as it is; see :func:`pretrained`.
+
+    ``length`` is the number of tokens that one of texts reads.
+    """
+    import torch
+
+    from lepta.models.networks.export import network_to_onnx
+
+    source = pretrained(name, pooling)
+    if source.kind == Kind.IMAGE:
+        example = torch.zeros(2, 3, source.size, source.size)
+    else:
+        example = torch.ones(2, length or source.length, dtype=torch.int64)
+    return Backbone(source, network_to_onnx(source.network, [example]))

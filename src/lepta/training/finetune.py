@@ -1,0 +1,118 @@
+"""Fine-tuning: a pretrained network is trained on, from a head fitted on its features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lepta.core.events import Context
+from lepta.core.schema import Kind, Schema
+from lepta.models.front import ImageOptions, fit_front
+from lepta.models.front.front import TABLE
+from lepta.models.learner import center_and_scale, row_weights
+from lepta.models.linear import fit_weights
+from lepta.models.pretrained import pretrained
+from lepta.models.pretrained.tuned import Tuned, encode
+from lepta.tasks import Task
+from lepta.training.loop import LoopOptions, Rows, train_network
+from lepta.training.neural import Neural, NeuralFitted
+
+if TYPE_CHECKING:
+    from lepta.data import Dataset
+
+Mode = Literal["together", "staged"]
+_LEAST_SPREAD = 1e-3
+
+
+def _loop() -> LoopOptions:
+    return LoopOptions(epochs=8, batch=32, learning_rate=1e-3, weight_decay=0.05, patience=4)
+
+
+@dataclass(frozen=True)
+class Finetune(Neural):
+    """A pretrained network of images, trained on with rates that fall towards its input.
+
+    It begins with a linear head fitted on the features as they are, since training on from there
+    disturbs them less (Kumar et al. 2022, arXiv:2202.10054).
+
+    Attributes:
+        backbone: registered name of the pretrained network, a folder, or a Hugging Face model.
+        mode: whether the stages learn "together", or "staged": the last one first, then one more
+            at a time (Howard & Ruder 2018, arXiv:1801.06146).
+        depth: stages that learn, from the end; 0 trains the head alone.
+        ratio: learning rate of the last stage, as a share of the head's.
+        decay: by how much each stage's rate is less than the next one's.
+        dropout: share of the features that is dropped in training.
+        strength: inverse regularisation strength of the head at the start.
+    """
+
+    loop: LoopOptions = field(default_factory=_loop)
+    backbone: str = "efficientnet-lite0"
+    mode: Mode = "together"
+    depth: int = 4
+    ratio: float = 0.3
+    decay: float = 0.6
+    dropout: float = 0.3
+    strength: float = 0.001
+    name = "finetune"
+
+    def unfit_for(self, schema: Schema, task: Task) -> str:
+        found = sum(f.kind == Kind.IMAGE for f in schema.inputs)
+        return "" if found == 1 else f"it takes one image field, and there are {found}"
+
+    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> NeuralFitted:
+        source = pretrained(self.backbone)
+        options = ImageOptions(size=source.size)
+        front = fit_front(train, style="dense", image=options, context=context)
+        names = front.names
+        arrays, watch = front.run(train, context), front.run(valid, context)
+        learned = Rows(
+            [arrays[name] for name in names],
+            train.targets(task),
+            row_weights(train, task, balance=self.balance),
+        )
+        watched = Rows(
+            [watch[name] for name in names],
+            valid.targets(task),
+            row_weights(valid, task, balance=False),
+        )
+        torch.manual_seed(context.seed)
+        table = arrays[TABLE].shape[1] if TABLE in arrays else 0
+        network = Tuned(
+            source,
+            table,
+            task.raw_width,
+            decay=self.decay,
+            ratio=self.ratio,
+            dropout=self.dropout,
+        )
+        self._begin(network, learned, task)
+        for depth, loop in self.phases(len(source.stages)):
+            network.unfreeze(depth)
+            train_network(network, learned, watched, task, loop, context)
+        shapes: Mapping[str, Any] = {name: array.shape for name, array in arrays.items()}
+        return NeuralFitted(front, task, network, shapes, self.name)
+
+    def _begin(self, network: Tuned, learned: Rows, task: Task) -> None:
+        """Fit the head on the features as they are."""
+        features = encode(network, learned.arrays)
+        y: NDArray[Any] = learned.y
+        if not task.is_classification:
+            center, scale = center_and_scale(y)
+            y = (y - center) / scale
+        shift, spread = features.mean(0), features.std(0) + _LEAST_SPREAD
+        normal = ((features - shift) / spread).astype(np.float32)
+        network.begin(shift, spread, *fit_weights(normal, y, task, self.strength, learned.weights))
+
+    def phases(self, stages: int) -> list[tuple[int, LoopOptions]]:
+        """Return how many stages learn, and how, one phase after the other."""
+        depth = min(self.depth, stages)
+        if self.mode == "together" or depth < 2:
+            return [(depth, self.loop)]
+        each = replace(self.loop, epochs=max(1, self.loop.epochs // depth))
+        return [(reached, each) for reached in range(1, depth + 1)]
