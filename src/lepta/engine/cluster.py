@@ -195,7 +195,7 @@ def _connected(address: str | None, most: int) -> tuple[Any, bool]:
             raise missing_extra("ray", "ray", "Training on a Ray cluster") from error
         if ray.is_initialized():
             return ray, False
-        quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": True}
+        quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         if address is None:
             ray.init("local", num_cpus=max(most, usable_cores()), include_dashboard=False, **quiet)
             return ray, True

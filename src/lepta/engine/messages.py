@@ -130,7 +130,7 @@ class Seats(Protocol):
         """Start ``order.world`` workers; ranks, hosts and threads are filled in here.
 
         Raises:
-            TrainError: they cannot be placed.
+            OSError: they cannot be placed now.
         """
         ...
 

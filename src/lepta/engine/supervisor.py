@@ -69,6 +69,11 @@ class _Lost:
     reason: str
 
 
+@dataclass(frozen=True)
+class _Unplaced:
+    reason: str
+
+
 class Supervisor:
     """Runs one function to its end.
 
@@ -86,7 +91,8 @@ class Supervisor:
         self._seats, self._plan, self._order = seats, plan, order
         self._context, self._stop = context, stop
         self._checkpoints = Checkpoints(Path(order.folder)) if order.folder else None
-        self._cap = plan.most
+        self._cap, self._room = plan.most, 0
+        self._started = time.monotonic()
 
     def run(self) -> Any:
         """Return the value of rank 0.
@@ -104,11 +110,11 @@ class Supervisor:
                 if not outcome.stopped or self._stop.is_set() or self._late():
                     return pickle.loads(outcome.value)  # noqa: S301
                 deaths = 0
+            elif isinstance(outcome, _Unplaced):
+                self._after_refusal(outcome.reason)
             else:
                 deaths = 1 if self._step() > step else deaths + 1
                 self._after_death(deaths, world, outcome.reason)
-                if self._stop.is_set():
-                    return None
             following = self._wait_for_seats()
             if following != world:
                 self._context.say(f"Training goes on with {following} workers, after {world}.")
@@ -123,6 +129,15 @@ class Supervisor:
         self._context.say(f"Training is begun again: {reason}.", "warning")
         if deaths >= _SHRINK_AFTER:
             self._cap = max(self._plan.least, world - 1)
+
+    def _after_refusal(self, reason: str) -> None:
+        """Seats that were counted could not be taken: a node died that is still counted."""
+        if time.monotonic() - self._started > _WAITING:
+            raise TrainError(
+                f"Workers could not be started: {reason}.",
+                fix="Ask for fewer workers, or give the cluster more nodes.",
+            )
+        time.sleep(_LOOK)
 
     def _wait_for_seats(self) -> int:
         until, told = time.monotonic() + _WAITING, False
@@ -139,15 +154,20 @@ class Supervisor:
         return world
 
     def _wanted(self) -> int:
-        return min(self._plan.most, self._cap, self._seats.count())
+        """As many workers as there is room for; a change of the room lifts the cap."""
+        room = self._seats.count()
+        if room != self._room:
+            self._cap, self._room = self._plan.most, room
+        return min(self._plan.most, self._cap, room)
 
-    def _attempt(self, world: int) -> Ended | _Lost:
+    def _attempt(self, world: int) -> Ended | _Lost | _Unplaced:
         left = None if self._order.seconds is None else self._context.seconds_left()
         order = Order(**{**self._order.__dict__, "world": world, "seconds": left})
         try:
             group = self._seats.start(order)
         except OSError as error:
-            return _Lost(f"workers could not be started: {error}")
+            return _Unplaced(str(error))
+        self._started = time.monotonic()
         try:
             return _Attempt(group, world, self).run()
         finally:

@@ -32,6 +32,7 @@ LEARNERS = Registry(
         "transfer": "lepta.models.transfer:Transfer",
         "finetune": "lepta.training.finetune:Finetune",
         "forecaster": "lepta.training.forecasting:ForecastLearner",
+        "neural": "lepta.training.neural:Neural",
         "mlp": "lepta.training.neural:Mlp",
         "cnn": "lepta.training.neural:Cnn",
         "resnet": "lepta.training.neural:ResNet",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lepta.bundle.manifest import InputSpec, Signature, TensorSpec
 from lepta.core.errors import InputError, Where, suggest
-from lepta.core.schema import MEDIA, Kind
+from lepta.core.schema import ARRAYS, MEDIA, Kind
 from lepta.runtime.pack import to_array
 
 Array = NDArray[Any]
@@ -20,7 +20,7 @@ Column = Array | list[Any]
 """Values of one field: an array (rows, ...), or encoded files and arrays, one a row."""
 
 _DATATYPES = {"float32": "FP32", "float64": "FP64", "string": "BYTES", "uint8": "UINT8"}
-_DATATYPES["uint16"] = "UINT16"
+_DATATYPES |= {"uint16": "UINT16", "int64": "INT64"}
 
 
 def datatype(dtype: str) -> str:
@@ -41,7 +41,7 @@ def bind_tensors(
     columns: dict[str, Column] = {}
     for name, array in inputs.items():
         spec = specs[name]
-        bind = _bind_media if spec.kind in MEDIA else _bind_plain
+        bind = _bind_own if spec.kind in ARRAYS else _bind_plain
         columns[name] = bind(spec, array)
     return columns, count_rows(columns)
 
@@ -66,7 +66,8 @@ def bind_packed(tensor: TensorSpec, array: Array) -> Array:
 def bind_rows(signature: Signature, rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
     """Return the columns of rows of JSON values and uploaded files.
 
-    Media values are ``bytes`` (a file), a base64 string of a file (never a path), or nested arrays.
+    Media values are ``bytes`` (a file), a base64 string of a file (never a path), or nested arrays;
+    series are nested arrays. None stands for what is missing, where a field may be.
 
     Raises:
         InputError: a field is missing, unknown, or its value does not fit; row and field are named.
@@ -80,10 +81,8 @@ def bind_rows(signature: Signature, rows: Sequence[Mapping[str, Any]]) -> dict[s
         if spec.required:
             _check_every_row(spec, rows)
         values = [row.get(spec.name) for row in rows]
-        if spec.kind in MEDIA:
-            columns[spec.name] = [_media(spec, row, value) for row, value in enumerate(values)]
-        else:
-            columns[spec.name] = [_scalar(spec, row, value) for row, value in enumerate(values)]
+        read = _own if spec.kind in ARRAYS else _scalar
+        columns[spec.name] = [read(spec, row, value) for row, value in enumerate(values)]
     return columns
 
 
@@ -109,9 +108,13 @@ def _takes(signature: Signature) -> str:
 
 def describe(spec: InputSpec) -> str:
     """Return what a field takes, in protocol terms: "age FP32 [-1]"."""
-    if spec.kind not in MEDIA:
+    if spec.kind not in ARRAYS:
         return f"{spec.name} {datatype(spec.dtype)} [-1]"
-    return f"{spec.name} BYTES [-1] (files) or {datatype(spec.dtype)} {list(spec.shape)}"
+    array = f"{datatype(spec.dtype)} {list(spec.shape)}"
+    if spec.kind == Kind.SERIES:
+        return f"{spec.name} {array}"
+    what = "texts" if spec.kind == Kind.TEXT else "files"
+    return f"{spec.name} BYTES [-1] ({what}) or {array}"
 
 
 def count_rows(columns: Mapping[str, Column]) -> int:
@@ -139,20 +142,29 @@ def _bind_plain(spec: InputSpec, array: Array) -> Array:
     return to_array(spec, texts)
 
 
-def _bind_media(spec: InputSpec, array: Array) -> Column:
+def _bind_own(spec: InputSpec, array: Array) -> Column:
     if array.dtype == object:
         if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
             raise _mismatch(spec.name, "BYTES", (-1,), array)
-        return [_media(spec, row, value) for row, value in enumerate(array.reshape(-1))]
+        return [_own(spec, row, value) for row, value in enumerate(array.reshape(-1))]
     if array.ndim == len(spec.shape) - 1 and spec.shape[-1] == 1:
         array = array[..., None]
-    fits = array.ndim == len(spec.shape) and all(
-        want in (-1, got) and got > 0
-        for want, got in zip(spec.shape[1:], array.shape[1:], strict=True)
+    wanted = list(spec.shape)
+    if spec.kind == Kind.SERIES:
+        wanted[1] = -1  # other lengths are cropped or padded
+    fits = array.ndim == len(wanted) and all(
+        want in (-1, got) and got > 0 for want, got in zip(wanted[1:], array.shape[1:], strict=True)
     )
     if not fits:
         raise _mismatch(spec.name, f"BYTES [-1] or {datatype(spec.dtype)}", spec.shape, array)
-    return array if array.dtype == spec.dtype else list(array)
+    ready = array.dtype == spec.dtype and array.shape[1:] == _shape_like(spec, array)
+    return array if ready else list(array)
+
+
+def _shape_like(spec: InputSpec, array: Array) -> tuple[int, ...]:
+    """Return the shape that the graph takes a value in, free axes as they are in ``array``."""
+    pairs = zip(spec.shape[1:], array.shape[1:], strict=True)
+    return tuple(got if want == -1 else want for want, got in pairs)
 
 
 def _mismatch(name: str, wanted: str, shape: Sequence[int], array: Array) -> InputError:
@@ -194,7 +206,7 @@ def _check_every_row(spec: InputSpec, rows: Sequence[Mapping[str, Any]]) -> None
             raise InputError(
                 f"The input {spec.name!r} is missing.{suggest(spec.name, row)}",
                 where=Where(row=number, field=spec.name),
-                fix="Give null where a value is not known." if spec.kind not in MEDIA else None,
+                fix="Give null where a value is not known." if spec.kind not in ARRAYS else None,
             )
 
 
@@ -210,29 +222,50 @@ def _scalar(spec: InputSpec, row: int, value: Any) -> Any:
     )
 
 
-def _media(spec: InputSpec, row: int, value: Any) -> Any:
-    """Return bytes or an array; a text is base64, so that no path is ever opened."""
-    where = Where(row=row + 1, field=spec.name)
-    if isinstance(value, bytes) and value:
-        return value
-    if isinstance(value, str) and value:
-        text = value.partition(",")[2] if value.startswith("data:") else value
-        try:
-            return base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise InputError(
-                f"The text given for the {spec.kind.value} is not base64.",
-                where=where,
-                fix="Send the content of the file, in base64; paths are not opened.",
-            ) from error
+def _own(spec: InputSpec, row: int, value: Any) -> Any:
+    """Return a text, an array, the bytes of a file, or None where the value is missing."""
+    if not spec.required and (value is None or value in (b"", "")):
+        return None
+    if spec.kind == Kind.TEXT:
+        return _scalar(spec, row, value)
     if isinstance(value, list) and value:
-        try:
-            array = np.asarray(value)
-        except ValueError:
-            array = np.empty(0, object)
-        if array.dtype.kind in "buif":
-            return array
-    raise InputError(
-        f"A file (base64) or an array of numbers was expected for the {spec.kind.value}.",
-        where=where,
+        return _numbers(spec, row, value)
+    if spec.kind in MEDIA and isinstance(value, bytes) and value:
+        return value
+    if spec.kind in MEDIA and isinstance(value, str) and value:
+        return _unpacked(spec, row, value)
+    raise _unlike(spec, row)
+
+
+def _unpacked(spec: InputSpec, row: int, value: str) -> bytes:
+    """Return the bytes of a file; a text is base64, so that no path is ever opened."""
+    text = value.partition(",")[2] if value.startswith("data:") else value
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError(
+            f"The text given for the {spec.kind.value} is not base64.",
+            where=Where(row=row + 1, field=spec.name),
+            fix="Send the content of the file, in base64; paths are not opened.",
+        ) from error
+
+
+def _numbers(spec: InputSpec, row: int, value: list[Any]) -> Array:
+    """Return nested lists as an array; null is a gap in a series, and nowhere else allowed."""
+    try:
+        array = np.asarray(value)
+        if array.dtype == object and spec.kind == Kind.SERIES:
+            array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0, object)
+    if array.dtype.kind not in "buif":
+        raise _unlike(spec, row)
+    return array
+
+
+def _unlike(spec: InputSpec, row: int) -> InputError:
+    file = "" if spec.kind == Kind.SERIES else "A file (base64) or an "
+    return InputError(
+        f"{file or 'An '}array of numbers was expected for the {spec.kind.value}.",
+        where=Where(row=row + 1, field=spec.name),
     )

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepta.bundle.manifest import InputSpec, Signature
-from lepta.core.errors import InputError, ServeError, suggest
-from lepta.core.schema import MEDIA
+from lepta.core.errors import InputError, ServeError, Where, suggest
+from lepta.core.schema import ARRAYS, Kind
+from lepta.runtime.fields import fit_series, is_absent
 from lepta.runtime.pack import fit_media, load_media, to_array
 from lepta.runtime.predictions import Predictions, gather
 from lepta.runtime.rows import Columns, to_columns
@@ -205,9 +206,9 @@ class Client:
 
     def _prepare(self, spec: InputSpec, columns: Columns) -> Array | list[Any]:
         values = columns[spec.name]
-        if spec.kind not in MEDIA:
+        if spec.kind not in ARRAYS:
             return to_array(spec, values)
-        return [_media(spec, row, value) for row, value in enumerate(values)]
+        return [_own(spec, row, value) for row, value in enumerate(values)]
 
     def _batches(
         self, columns: Mapping[str, Array | list[Any]], count: int
@@ -318,8 +319,16 @@ class _Http:
         return answer.status, answer.headers, data
 
 
-def _media(spec: InputSpec, row: int, value: Any) -> bytes | Array:
-    """Return what is sent for a media value: the bytes of a file, or an array."""
+def _own(spec: InputSpec, row: int, value: Any) -> bytes | Array:
+    """Return what is sent for a value: the bytes of a file or text (none: missing), or an array."""
+    if spec.kind == Kind.SERIES:
+        return fit_series(
+            spec, [] if is_absent(value) else value, Where(row=row + 1, field=spec.name)
+        )
+    if is_absent(value):
+        return b""
+    if spec.kind == Kind.TEXT and not isinstance(value, bytes | np.ndarray):
+        return str(value).encode()
     loaded, where = load_media(spec, value, row)
     return loaded if isinstance(loaded, bytes) else fit_media(spec, loaded, where)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lepta.bundle import Bundle
 from lepta.core.errors import InputError, LeptaError, ServeError, suggest
-from lepta.core.schema import MEDIA
+from lepta.core.schema import ARRAYS, Kind
 from lepta.runtime import Predictor
 from lepta.serving.binding import (
     Column,
@@ -34,7 +34,7 @@ Array = NDArray[Any]
 Source = Bundle | Path | str
 PREDICTION = "prediction"
 _PIECE = 64
-"""Rows of images that one call of the graph takes; more would need much memory at once."""
+"""Rows of media, texts or series that one call of the graph takes; more need much memory."""
 _log = logging.getLogger("lepta.serving")
 
 
@@ -63,7 +63,7 @@ class Model:
         self.task, self.signature = predictor.task, predictor.signature
         self._packed = {tensor.name: tensor for tensor in self.signature.tensors}
         self._fields = {spec.name for spec in self.signature.inputs}
-        self._media = [spec.name for spec in self.signature.inputs if spec.kind in MEDIA]
+        self._wide = any(spec.kind in ARRAYS for spec in self.signature.inputs)
         self.inputs = tuple(self._input_tensors())
         self.outputs = tuple(self._output_tensors())
 
@@ -130,7 +130,7 @@ class Model:
         count = len(next(iter(tensors.values())))
         if count == 0:
             return self._nothing()
-        step = _PIECE if self._media else count
+        step = _PIECE if self._wide else count
         pieces = [
             self._graph({name: tensor[begin : begin + step] for name, tensor in tensors.items()})
             for begin in range(0, count, step)
@@ -180,12 +180,15 @@ class Model:
             notes: dict[str, Any] = {"kind": spec.kind.value, "required": spec.required}
             if spec.unit:
                 notes["unit"] = spec.unit
-            if spec.kind in MEDIA:
-                notes["content"] = "an encoded file a row"
+            if spec.kind not in ARRAYS:
+                yield Tensor(spec.name, datatype(spec.dtype), (-1,), notes)
+            elif spec.kind == Kind.SERIES:
+                yield Tensor(spec.name, datatype(spec.dtype), spec.shape, notes)
+            else:
+                is_text = spec.kind == Kind.TEXT
+                notes["content"] = "a text a row" if is_text else "an encoded file a row"
                 notes["or"] = {"datatype": datatype(spec.dtype), "shape": list(spec.shape)}
                 yield Tensor(spec.name, "BYTES", (-1,), notes)
-            else:
-                yield Tensor(spec.name, datatype(spec.dtype), (-1,), notes)
 
     def _output_tensors(self) -> Iterable[Tensor]:
         output = self.task.output()

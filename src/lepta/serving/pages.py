@@ -10,11 +10,13 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
 from lepta import __version__
 from lepta.bundle.manifest import InputSpec
 from lepta.core.schema import MEDIA, Kind
 from lepta.serving.config import ServeConfig
-from lepta.serving.dataplane import DataPlane, Model
+from lepta.serving.dataplane import DataPlane, Model, Tensor
 
 POLICY = (
     b"default-src 'none'; connect-src 'self'; img-src 'self' data: blob:; "
@@ -92,7 +94,8 @@ def _predict_operation(model: Model, config: ServeConfig) -> dict[str, Any]:
     if media:
         content["multipart/form-data"] = {"schema": _form_schema(model)}
     if len(media) == 1:
-        for kind in ("image/*", "application/dicom"):
+        sound = media[0].kind == Kind.AUDIO
+        for kind in ("audio/*",) if sound else ("image/*", "application/dicom"):
             content[kind] = {"schema": {"type": "string", "format": "binary"}}
     answer = _object(
         {
@@ -132,15 +135,7 @@ def _infer_operation(model: Model) -> dict[str, Any]:
     )
     row = example_row(model)
     example = {
-        "inputs": [
-            {
-                "name": tensor.name,
-                "shape": [1],
-                "datatype": tensor.datatype,
-                "data": [row[tensor.name] if tensor.datatype == "BYTES" else 0.0],
-            }
-            for tensor in model.inputs
-        ]
+        "inputs": [_example_tensor(tensor, row[tensor.name]) for tensor in model.inputs],
     }
     return {
         "operationId": f"infer_{model.name}",
@@ -157,6 +152,15 @@ def _infer_operation(model: Model) -> dict[str, Any]:
     }
 
 
+def _example_tensor(tensor: Tensor, value: Any) -> dict[str, Any]:
+    form = {"datatype": tensor.datatype}
+    if isinstance(value, list):
+        form = {"datatype": tensor.parameters.get("or", form)["datatype"]}
+    elif tensor.datatype != "BYTES":
+        value = 0.0
+    return {"name": tensor.name, "shape": [1, *np.shape(value)], **form, "data": [value]}
+
+
 def example_row(model: Model) -> dict[str, Any]:
     """Return a row that the model accepts, for forms and examples."""
     return {spec.name: _example_value(spec) for spec in model.signature.inputs}
@@ -169,21 +173,32 @@ _GREY = (
 """A grey PNG of 32 by 32 pixels, in base64."""
 
 
+_SILENCE = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQIAAAAAAA=="
+"""A WAV file of one silent sample, in base64."""
+
+
 def _example_value(spec: InputSpec) -> Any:
+    if spec.kind in (Kind.VOLUME, Kind.SERIES):
+        return np.zeros([size if size > 0 else 2 for size in spec.shape[1:]]).tolist()
     if spec.kind in MEDIA:
-        return _GREY
+        return _SILENCE if spec.kind == Kind.AUDIO else _GREY
     if spec.kind == Kind.DATETIME:
         return "2026-01-31T12:00:00Z"
-    if spec.dtype == "string":
+    if spec.kind == Kind.TEXT or spec.dtype == "string":
         return spec.classes[0] if spec.classes else "text"
     return 0.0
 
 
 def _value_schema(spec: InputSpec) -> Schema:
     unit = f" Unit: {spec.unit}." if spec.unit else ""
+    if spec.kind == Kind.TEXT:
+        return {"type": ["string", "null"], "description": "text"}
+    if spec.kind == Kind.SERIES:
+        shape = f"{spec.shape[2]} channel(s); other lengths than {spec.shape[1]} are brought to it"
+        return {"type": "array", "description": f"Steps of {shape}. null is a gap.{unit}"}
     if spec.kind in MEDIA:
         return {
-            "type": "string",
+            "type": "string" if spec.required else ["string", "null"],
             "contentEncoding": "base64",
             "description": f"{spec.kind.value}: the content of a file, in base64 (never a path).",
         }

@@ -43,6 +43,8 @@ class Torch(Neural):
     model: Any = None
     outputs: Outputs = "auto"
     name = "torch"
+    kinds = ()
+    gaps = False
 
     def unfit_for(self, schema: Schema, task: Task) -> str:
         return "" if self.model is not None else "no model was given; give model="

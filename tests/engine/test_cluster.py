@@ -1,0 +1,79 @@
+"""Training on Ray: the same bits as on one machine, through a kill, on loopback only."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import toy
+
+from lepta.core.events import Context
+from lepta.engine import train
+
+pytest.importorskip("ray")
+
+DRIVER = """
+import json, os, signal, subprocess, sys, toy
+from pathlib import Path
+from lepta.core.events import Context, Message, StageAdvanced
+from lepta.engine import train
+
+folder, told = Path(sys.argv[1]), []
+
+def listening():
+    return [line.split()[3] for line in
+            subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True).stdout.splitlines()
+            if any(name in line for name in ("raylet", "gcs_server", "ray::", "lepta"))]
+
+def report(event):
+    if isinstance(event, Message):
+        told.append(event.text)
+    if isinstance(event, StageAdvanced) and event.done == 8 and not told:
+        told.append(listening())
+        found = subprocess.run(["pgrep", "-f", "lepta.engine.child [0-9]"], capture_output=True,
+                               text=True).stdout.split()
+        mine = [int(pid) for pid in found if f"PWD={os.getcwd()}" in
+                Path(f"/proc/{pid}/environ").read_text().split(chr(0))
+                and f"LEPTA_TEST_FOLDER={folder}" in Path(f"/proc/{pid}/environ").read_text()]
+        os.kill(mine[0], signal.SIGKILL)
+
+done = train(toy.learn, toy.make(folder, 250, pause=0.03), folder=folder / "run", workers=2,
+             engine="ray", context=Context(seed=3, report=report))
+print(json.dumps([done.weights, done.worlds, told]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_ray_computes_the_same_through_a_kill(tmp_path: Path) -> None:
+    job = toy.make(tmp_path / "local", 250)
+    local = train(toy.learn, job, folder=tmp_path / "local/run", workers=2, context=Context(seed=3))
+    paths = [str(Path(__file__).parent), *sys.path]
+    home, folder = tmp_path / "home", tmp_path / "ray"
+    home.mkdir()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "HOME": str(home),
+        "PWD": str(Path.cwd()),
+        "LEPTA_TEST_FOLDER": str(folder),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    weights, worlds, told = json.loads(done.stdout.splitlines()[-1])
+    assert (weights, worlds) == (local.weights, [2])
+    assert len(told) == 2
+    assert "was lost (killed by SIGKILL)" in told[1]
+    assert told[0]
+    assert [address for address in told[0] if "127.0.0.1" not in address] == []
+    assert not (home / ".ray").exists()
+    toy.check_coverage(toy.make(folder, 250), 250)
