@@ -1,20 +1,22 @@
-"""Transfer learning: a frozen pretrained backbone and a linear head."""
+"""Transfer learning: frozen pretrained networks and a linear head."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lepta.core.errors import TrainError
+from lepta.core.errors import ConfigError, TrainError
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
-from lepta.models.front import Front, ImageOptions, fit_front
+from lepta.models.front import Front, ImageFront, ImageOptions, fit_front
+from lepta.models.front.encoded import EncodedTextFront
 from lepta.models.graph import Graph
 from lepta.models.learner import VECTORS, Fitted, Learner, row_weights
 from lepta.models.linear import fit_weights, linear_loss
@@ -97,30 +99,30 @@ class TransferFitted(Fitted):
 
 @dataclass(frozen=True)
 class Transfer(Learner):
-    """Features of a frozen backbone, and logistic or ridge regression on them.
+    """Features of frozen pretrained networks, and logistic or ridge regression on them.
 
-    Depth of the features, mirrored copies of the training images and the strength of
-    regularisation are chosen on the validation rows.
+    Images and texts become features, which the table joins. Depth of the features of images,
+    mirrored copies of the training ones and the strength of regularisation are chosen on the
+    validation rows.
 
     Attributes:
-        backbone: registered name of the pretrained network, a folder, or a Hugging Face model.
+        backbone: network of images: a registered name, a folder, or a Hugging Face model.
+        text: encoder of texts: the same.
         pooling: how vectors of tokens or patches of a Hugging Face model become one.
     """
 
     backbone: str = "efficientnet-lite0"
+    text: str = "minilm"
     pooling: Pooling = "auto"
 
     tasks: ClassVar[frozenset[str]] = VECTORS
 
     def unfit_for(self, schema: Schema, task: Task) -> str:
-        if not any(f.kind == Kind.IMAGE for f in schema.inputs):
-            return "there is no image field"
-        return ""
+        found = any(f.kind in (Kind.IMAGE, Kind.TEXT) for f in schema.inputs)
+        return "" if found else "there is no image and no text field"
 
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> TransferFitted:
-        backbone = get_backbone(self.backbone, self.pooling)
-        options = ImageOptions(backbone=backbone)
-        front = fit_front(train, style="dense", image=options, context=context)
+        front, backbone = self._front(train, context)
         x, mirrored = _both_ways(front, train, context)
         watch = _join(front.run(valid, context), front)
         y, yv = train.targets(task), valid.targets(task)
@@ -129,7 +131,9 @@ class Transfer(Learner):
         best: tuple[float, Choice] | None = None
         with context.stage("transfer", unit="head") as stage:
             levels = _levels(front, backbone, x.shape[1])
-            for strength, level, mirror in product(STRENGTHS, levels, (False, True)):
+            for strength, level, mirror in product(
+                STRENGTHS, levels, (False, True)[: 1 + bool(backbone)]
+            ):
                 choice = Choice(level, levels[level], mirror, strength)
                 if best is not None and not self._worth(choice, best[1], context):
                     continue
@@ -142,6 +146,26 @@ class Transfer(Learner):
             raise TrainError("There was nothing to choose from.")
         weights, bias = best[1].fit(x, mirrored, y, task, known)
         return TransferFitted(front, task, weights, bias, best[1], self.balance)
+
+    def _front(self, train: Dataset, context: Context) -> tuple[Front, Backbone | None]:
+        """Return the preprocessing, and the network of images where there are some."""
+        backbone = None
+        if any(f.kind == Kind.IMAGE for f in train.schema.inputs):
+            backbone = get_backbone(self.backbone, self.pooling)
+            if backbone.source.kind != Kind.IMAGE:
+                raise ConfigError(
+                    f"{self.backbone!r} is for {backbone.source.kind.value} fields.",
+                    fix="Name it with text=; backbone= is for images.",
+                )
+        front = fit_front(
+            train,
+            style="dense",
+            image=ImageOptions(backbone=backbone) if backbone else None,
+            kinds=(Kind.TEXT,),
+            text=partial(EncodedTextFront.of, encoder=self.text, pooling=self.pooling),
+            context=context,
+        )
+        return front, backbone
 
     def _worth(self, choice: Choice, best: Choice, context: Context) -> bool:
         """Whether to try a choice: other strengths only for the best depth and mirroring."""
@@ -163,13 +187,19 @@ def _join(arrays: Mapping[str, NDArray[np.float32]], front: Front) -> NDArray[np
     return np.hstack([np.asarray(arrays[name], np.float32) for name in front.names])
 
 
-def _levels(front: Front, backbone: Backbone, columns: int) -> dict[str, NDArray[np.bool_]]:
-    """Return masks of the columns used at each depth; the table is always used."""
-    width = max(last for _, last in backbone.levels.values())
-    table = columns - width * len(front.images)
+def _levels(front: Front, backbone: Backbone | None, columns: int) -> dict[str, NDArray[np.bool_]]:
+    """Return masks of the columns used at each depth; table and texts are always used."""
+    everything = {"all": np.ones(columns, np.bool_)}
+    if backbone is None:
+        return everything
+    first = columns - sum(part.out_shape[1] for part in front.fields)
     masks = {}
-    for name, (first, last) in backbone.levels.items():
-        one = np.zeros(width, np.bool_)
-        one[first:last] = True
-        masks[name] = np.concatenate([np.ones(table, np.bool_), *[one] * len(front.images)])
-    return {**masks, "all": np.ones(columns, np.bool_)}
+    for name, (begin, end) in backbone.levels.items():
+        parts = [np.ones(first, np.bool_)]
+        for part in front.fields:
+            mask = np.ones(part.out_shape[1], np.bool_)
+            if isinstance(part, ImageFront):
+                mask[:begin] = mask[end:] = False
+            parts.append(mask)
+        masks[name] = np.concatenate(parts)
+    return {**masks, **everything}

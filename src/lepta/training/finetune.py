@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lepta.core.errors import ConfigError
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
 from lepta.models.front import ImageOptions, fit_front
 from lepta.models.front.front import TABLE
+from lepta.models.front.text import TextFront
 from lepta.models.learner import center_and_scale, row_weights
 from lepta.models.linear import fit_weights
-from lepta.models.pretrained import pretrained
+from lepta.models.pretrained import Pretrained, pretrained
+from lepta.models.pretrained.adapters import adapters
+from lepta.models.pretrained.base import Pooling
 from lepta.models.pretrained.tuned import Tuned, encode
 from lepta.tasks import Task
 from lepta.training.loop import LoopOptions, Rows, train_network
@@ -25,8 +30,9 @@ from lepta.training.neural import Neural, NeuralFitted
 if TYPE_CHECKING:
     from lepta.data import Dataset
 
-Mode = Literal["together", "staged"]
+Mode = Literal["together", "staged", "lora"]
 _LEAST_SPREAD = 1e-3
+_DEFAULTS = {Kind.IMAGE: "efficientnet-lite0", Kind.TEXT: "minilm"}
 
 
 def _loop() -> LoopOptions:
@@ -35,40 +41,52 @@ def _loop() -> LoopOptions:
 
 @dataclass(frozen=True)
 class Finetune(Neural):
-    """A pretrained network of images, trained on with rates that fall towards its input.
+    """A pretrained network of images or texts, trained on with rates that fall towards its input.
 
     It begins with a linear head fitted on the features as they are, since training on from there
     disturbs them less (Kumar et al. 2022, arXiv:2202.10054).
 
     Attributes:
-        backbone: registered name of the pretrained network, a folder, or a Hugging Face model.
-        mode: whether the stages learn "together", or "staged": the last one first, then one more
-            at a time (Howard & Ruder 2018, arXiv:1801.06146).
+        backbone: registered name of the pretrained network, a folder, or a Hugging Face model;
+            by default efficientnet-lite0 for images, minilm for texts.
+        pooling: how vectors of tokens or patches of a Hugging Face model become one.
+        mode: whether the stages learn "together"; "staged", the last one first, then one more at
+            a time (Howard & Ruder 2018, arXiv:1801.06146); or by "lora", small matrices beside
+            the frozen ones of a transformer (Hu et al. 2021, arXiv:2106.09685), merged at the end.
         depth: stages that learn, from the end; 0 trains the head alone.
         ratio: learning rate of the last stage, as a share of the head's.
         decay: by how much each stage's rate is less than the next one's.
+        rank: of the matrices of "lora".
         dropout: share of the features that is dropped in training.
         strength: inverse regularisation strength of the head at the start.
     """
 
     loop: LoopOptions = field(default_factory=_loop)
-    backbone: str = "efficientnet-lite0"
+    backbone: str = ""
+    pooling: Pooling = "auto"
     mode: Mode = "together"
     depth: int = 4
     ratio: float = 0.3
     decay: float = 0.6
+    rank: int = 8
     dropout: float = 0.3
     strength: float = 0.001
     name = "finetune"
 
     def unfit_for(self, schema: Schema, task: Task) -> str:
-        found = sum(f.kind == Kind.IMAGE for f in schema.inputs)
-        return "" if found == 1 else f"it takes one image field, and there are {found}"
+        found = sum(f.kind in _DEFAULTS for f in schema.inputs)
+        return "" if found == 1 else f"it takes one field of images or texts; there are {found}"
 
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> NeuralFitted:
-        source = pretrained(self.backbone)
-        options = ImageOptions(size=source.size)
-        front = fit_front(train, style="dense", image=options, context=context)
+        source = self._source(train.schema)
+        front = fit_front(
+            train,
+            style="dense",
+            image=ImageOptions(size=source.size) if source.kind == Kind.IMAGE else None,
+            kinds=(source.kind,),
+            text=partial(TextFront.fit, given=(source.tokenizer, source.length)),
+            context=context,
+        )
         names = front.names
         arrays, watch = front.run(train, context), front.run(valid, context)
         learned = Rows(
@@ -92,11 +110,31 @@ class Finetune(Neural):
             dropout=self.dropout,
         )
         self._begin(network, learned, task)
-        for depth, loop in self.phases(len(source.stages)):
-            network.unfreeze(depth)
-            train_network(network, learned, watched, task, loop, context)
+        if self.mode == "lora":
+            with adapters(network, self.rank):
+                train_network(network, learned, watched, task, self.loop, context)
+        else:
+            for depth, loop in self.phases(len(source.stages)):
+                network.unfreeze(depth)
+                train_network(network, learned, watched, task, loop, context)
         shapes: Mapping[str, Any] = {name: array.shape for name, array in arrays.items()}
         return NeuralFitted(front, task, network, shapes, self.name)
+
+    def _source(self, schema: Schema) -> Pretrained:
+        """Return the pretrained network.
+
+        Raises:
+            ConfigError: it is for fields of another kind.
+        """
+        kind = next(f.kind for f in schema.inputs if f.kind in _DEFAULTS)
+        source = pretrained(self.backbone or _DEFAULTS[kind], self.pooling)
+        if source.kind != kind:
+            raise ConfigError(
+                f"{self.backbone!r} is for {source.kind.value} fields; the data has one of "
+                f"{kind.value}.",
+                fix="Name another backbone.",
+            )
+        return source
 
     def _begin(self, network: Tuned, learned: Rows, task: Task) -> None:
         """Fit the head on the features as they are."""

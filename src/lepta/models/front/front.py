@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +142,7 @@ def fit_front(
     style: TableStyle,
     image: ImageOptions | None,
     kinds: Collection[Kind] = (),
+    text: Callable[[Dataset, Field, str, bool, str], TextFront] = TextFront.fit,
     gaps: bool = False,
     context: Context,
 ) -> Front:
@@ -152,6 +153,8 @@ def fit_front(
         style: how plain fields are encoded.
         image: how image fields are prepared; None leaves them out.
         kinds: which other kinds that have a part of their own (:data:`OTHERS`) are used.
+        text: what prepares a text field, from the rows, the field, the name of its tensor,
+            whether a row may lack it, and the name of its tokenizer's file.
         gaps: whether rows may lack fields of these kinds even if no training row does, so long
             as there is another input.
         context: progress and threads.
@@ -167,10 +170,15 @@ def fit_front(
     own = [f for f in data.schema.inputs if f.kind in used]
     lax = gaps and len(own) + bool(plain) > 1
     counts: Counter[Kind] = Counter()
-    fields = []
+    fields: list[FieldFront] = []
     for source in own:
         optional = lax or not data.present(source.name).all()
-        fields.append(_fit_field(data, source, counts[source.kind], optional, image))
+        number = counts[source.kind]
+        if source.kind == Kind.TEXT:
+            member = f"tokenizer_{number + 1}.json" if number else "tokenizer.json"
+            fields.append(text(data, source, f"text_{number}", optional, member))
+        else:
+            fields.append(_fit_field(data, source, number, optional, image))
         counts[source.kind] += 1
     if table is None and not fields:
         raise DataError(
@@ -183,7 +191,7 @@ def fit_front(
 def _fit_field(
     data: Dataset, source: Field, number: int, optional: bool, image: ImageOptions | None
 ) -> FieldFront:
-    """Return the fitted part of one field, the ``number``-th of its kind."""
+    """Return the fitted part of one field, no text, the ``number``-th of its kind."""
     tensor = f"{source.kind.value}_{number}"
     if source.kind == Kind.IMAGE:
         return ImageFront.fit(data, source, tensor, optional, image or ImageOptions())
@@ -191,10 +199,7 @@ def _fit_field(
         return VolumeFront.fit(data, source, tensor, optional)
     if source.kind == Kind.AUDIO:
         return AudioFront.fit(data, source, tensor, optional)
-    if source.kind == Kind.SERIES:
-        return SeriesFront.fit(data, source, tensor, optional)
-    member = "tokenizer.json" if number == 0 else f"tokenizer_{number + 1}.json"
-    return TextFront.fit(data, source, tensor, optional, member)
+    return SeriesFront.fit(data, source, tensor, optional)
 
 
 def _unfitted(fields: tuple[Any, ...], style: TableStyle) -> TableFront:

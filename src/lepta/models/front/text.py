@@ -49,25 +49,27 @@ class TextFront(FieldFront):
 
     @classmethod
     def fit(
-        cls, data: Dataset, source: Field, tensor: str, optional: bool, member: str
+        cls,
+        data: Dataset,
+        source: Field,
+        tensor: str,
+        optional: bool,
+        member: str,
+        given: tuple[bytes, int] | None = None,
     ) -> TextFront:
         """Train a tokenizer on the texts, and choose how many tokens are read: 95 % of them whole.
+
+        ``given`` is a tokenizer to take instead, and how many tokens may be read at the most.
 
         Raises:
             DataError: no row has a text.
             MissingExtraError: the package tokenizers is not installed.
         """
-        texts = [str(text) for text in data.column(source.name) if text]
-        if not texts:
-            raise DataError(
-                f"No training row has a text in {source.name!r}.",
-                where=Where(field=source.name),
-                fix=f"Leave the field out with roles={{{source.name!r}: 'ignore'}}.",
-            )
-        content, vocabulary = train_tokenizer(texts)
-        whole = TokensDecoder(content=content, length=MAX_LENGTH)
-        lengths = [np.count_nonzero(whole.encode(text)) for text in texts[:5000]]
-        length = int(np.ceil(np.quantile(lengths, _COVERED) / _ROUND)) * _ROUND
+        texts = texts_of(data, source)
+        content, most = given or (b"", MAX_LENGTH)
+        vocabulary = 0
+        if given is None:
+            content, vocabulary = train_tokenizer(texts)
         return cls(
             source=source,
             tensor=tensor,
@@ -75,7 +77,7 @@ class TextFront(FieldFront):
             member=member,
             tokenizer=content,
             vocabulary=vocabulary,
-            length=max(_ROUND, length),
+            length=read_length(texts, content, most),
         )
 
     @property
@@ -113,6 +115,30 @@ class TextFront(FieldFront):
         texts = data.column(self.source.name)
         ids = np.stack([self._reader(text, row) for row, text in enumerate(texts)])
         return ids, np.any(ids, axis=1)[:, None].astype(np.float32)
+
+
+def texts_of(data: Dataset, source: Field) -> list[str]:
+    """Return the texts of a field that has some.
+
+    Raises:
+        DataError: no row has a text.
+    """
+    texts = [str(text) for text in data.column(source.name) if text]
+    if not texts:
+        raise DataError(
+            f"No training row has a text in {source.name!r}.",
+            where=Where(field=source.name),
+            fix=f"Leave the field out with roles={{{source.name!r}: 'ignore'}}.",
+        )
+    return texts
+
+
+def read_length(texts: list[str], tokenizer: bytes, most: int) -> int:
+    """Return how many tokens to read so that 95 % of texts are read whole, ``most`` at the most."""
+    whole = TokensDecoder(content=tokenizer, length=most)
+    lengths = [np.count_nonzero(whole.encode(text)) for text in texts[:5000]]
+    length = int(np.ceil(np.quantile(lengths, _COVERED) / _ROUND)) * _ROUND
+    return min(most, max(_ROUND, length))
 
 
 def train_tokenizer(texts: Iterable[str], most: int = VOCABULARY) -> tuple[bytes, int]:
