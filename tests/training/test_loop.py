@@ -82,8 +82,7 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_weights(
         for stop in (after, 1 << 30):
             network.load_state_dict(start)
             worker = Stopped(folder, context, stop)
-            train_as(worker, network, train, valid, task, options)
-        found = network.state_dict()
+            found = train_as(worker, network, train, valid, task, options)
         assert all(torch.equal(found[name], wanted[name]) for name in wanted), after
 
 

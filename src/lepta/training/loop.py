@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,11 @@ from torch import Tensor, nn
 
 from lepta.core.errors import TrainError
 from lepta.core.events import Context, Stage
-from lepta.engine import choose
+from lepta.engine import Device, choose
 from lepta.engine.worker import Alone, Worker
 from lepta.tasks import Task
 from lepta.tasks.objective import Objective, objective_of
+from lepta.training.distributed import wrap
 from lepta.training.finder import find_learning_rate
 from lepta.training.layout import fast_layout
 from lepta.training.options import LoopOptions
@@ -30,7 +30,6 @@ from lepta.training.state import (
     STATE,
     Progress,
     bytes_to_tensors,
-    identity,
     optimiser_tensors,
     place_like,
     read_progress,
@@ -54,25 +53,30 @@ def train_network(
     """Train in place and return the network with the weights of its best epoch.
 
     The loss is the task's objective; the best epoch is that with the least plain loss (neither
-    focal nor smoothed) on ``valid``. All randomness comes from the seed and from what it is for
-    (epoch, step), so a training that goes on from ``options.checkpoint`` ends with the weights of
-    one that was never disturbed.
+    focal nor smoothed) on ``valid``, or the last one where ``valid`` has no rows. All randomness
+    comes from the seed and from what it is for (epoch, step), so a training that goes on from
+    ``options.checkpoint`` ends with the weights of one that was never disturbed.
 
     Raises:
         TrainError: the loss is not finite from the start; a checkpoint cannot be written.
     """
-    folder = None
-    if options.checkpoint is not None:
-        folder = Path(options.checkpoint) / identity(network, train, options, context.seed)
-    worker = Alone(folder, context)
-    return train_as(worker, network, train, valid, task, options)
+    if options.workers > 1 or options.engine != "local" or options.checkpoint is not None:
+        from lepta.training.spread import train_spread
+
+        weights = train_spread(network, train, valid, task, options, context)
+    else:
+        weights = train_as(Alone(None, context), network, train, valid, task, options)
+    network = network.cpu().eval()
+    network.load_state_dict(weights)
+    return network
 
 
 def train_as(
     worker: Worker, network: nn.Module, train: Rows, valid: Rows, task: Task, options: LoopOptions
-) -> nn.Module:
-    """Train as one of several workers, or alone; every one returns the whole network."""
-    with _own_randomness(), fast_layout(network):
+) -> dict[str, Tensor]:
+    """Train as one of several workers, or alone; every one returns the best weights."""
+    shards = worker.world > 1 and options.strategy == "fsdp"  # which must be contiguous
+    with _own_randomness(), nullcontext() if shards else fast_layout(network):
         return Loop(worker, network, train, valid, task, options).run()
 
 
@@ -121,37 +125,41 @@ class Loop:
         self.steps = count_steps(len(train), self.at.batch)
         self.saved_at = time.monotonic()
 
-    def _begin(self, device: Any) -> Progress:
-        """Choose what is left to choose."""
+    def _begin(self, device: Device) -> Progress:
+        """Choose what is left to choose; the workers take what the first one chose."""
+        if self.worker.world == 1:
+            return self._choose(device)
+        import torch.distributed as dist
+
+        chosen = [self._choose(device) if self.worker.rank == 0 else None]
+        dist.broadcast_object_list(chosen)
+        assert chosen[0] is not None
+        return chosen[0]
+
+    def _choose(self, device: Device) -> Progress:
         options = self.options
-        probe = Probe(self.network, self.train, self.objective, options, self.context)
+        given = (self.network, self.train, self.objective, options)
+        probe = Probe(*given, self.context)
         device = probe.precision(device)
         batch = probe.batch(device) if options.batch == "auto" else options.batch
         rate = options.learning_rate
         if rate == "auto":
-            rate = find_learning_rate(
-                self.network,
-                self.train,
-                self.objective,
-                options,
-                device,
-                self.context.seed,
-                batch,
-            ).best
+            rate = find_learning_rate(*given, device, self.context.seed, batch).best
         steps = count_steps(len(self.train), batch)
         return Progress(device.precision, batch, rate, total=options.epochs * steps)
 
-    def _stepper(self, device: Any) -> Stepper:
-        called = self.network
+    def _stepper(self, device: Device) -> Stepper:
+        """Return the step, with the network spread over the workers."""
         if self.options.compile:
-            called.compile()
+            self.network.compile()
+        called = wrap(self.network, self.worker, self.options.strategy)
         place = (self.worker.rank, self.worker.world)
         return Stepper(
             self.network, self.train, self.objective, self.options, device, place, called
         )
 
-    def run(self) -> nn.Module:
-        """Train to the end, or until the worker is to stop; return the best network."""
+    def run(self) -> dict[str, Tensor]:
+        """Train to the end, or until the worker is to stop; return the best weights."""
         with self.context.stage("training", total=self.options.epochs, unit="epoch") as stage:
             if self.at.epoch > 0:
                 stage.advance(self.at.epoch)
@@ -163,8 +171,7 @@ class Loop:
         self._save()
         if not self.best:
             self._keep()
-        self.network.load_state_dict(self.best)
-        return self.network.eval().cpu()
+        return self.best
 
     def _epoch(self) -> bool:
         """Take the steps that the epoch still has; return whether it came to its end."""
@@ -195,13 +202,14 @@ class Loop:
         at, options = self.at, self.options
         loss, mean = self._evaluate(), self._mean(at.losses / self.steps)
         at.epoch, at.step, at.losses = at.epoch + 1, 0, 0.0
-        stage.advance(loss=mean, valid_loss=loss, seconds=seconds)
+        watched = {"valid_loss": loss} if len(self.valid) > 0 else {}
+        stage.advance(loss=mean, **watched, seconds=seconds)
         if not math.isfinite(mean) and not self.best:
             raise TrainError(
                 f"The training loss is {mean} after epoch {at.epoch}.",
                 fix="Take a lower learning rate, or device='cpu:fp32'; look for huge values.",
             )
-        at.stale += 1
+        at.stale += len(watched)
         if loss < at.best:
             at.best, at.stale = loss, 0
             self._keep()
@@ -225,8 +233,8 @@ class Loop:
         """Return the mean validation loss, of the averaged weights where there are some."""
         rank, world = self.worker.rank, self.worker.world
         rows = np.arange(len(self.valid))
-        pieces = np.array_split(rows, math.ceil(len(rows) / (_PIECE * world)))
-        mine = [share(piece, rank, world) for piece in pieces]
+        pieces = np.array_split(rows, max(1, math.ceil(len(rows) / (_PIECE * world))))
+        mine = [share(piece, rank, world) for piece in pieces if len(piece) > 0]
         with self._averaged():
             losses, weights = self.step.evaluate(self.valid, self.plain, mine)
         losses, weights = self._sums(losses, weights)
@@ -246,14 +254,14 @@ class Loop:
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """Put the averaged weights in the network's place for a while."""
-        own = {name: p.data for name, p in self._learned() if self.average}
-        try:
-            for name, parameter in self._learned():
-                parameter.data = self.average.get(name, parameter.data)
+        names = dict(self._learned()) if self.average else {}
+        own = {name: parameter.detach().clone() for name, parameter in names.items()}
+        with torch.no_grad():
+            for name, parameter in names.items():
+                parameter.copy_(self.average[name])
             yield
-        finally:
-            for name, parameter in self._learned():
-                parameter.data = own.get(name, parameter.data)
+            for name, parameter in names.items():
+                parameter.copy_(own[name])
 
     def _keep(self) -> None:
         """Keep a copy of the weights."""
@@ -275,9 +283,11 @@ class Loop:
         """Write a checkpoint: whatever the rest of the training depends on."""
         if self.worker.folder is None:
             return
-        at = self.at
+        at, self.saved_at = self.at, time.monotonic()
         state = self.step.scaler.state_dict()
         at.scale, at.grown = state.get("scale", 0.0), state.get("_growth_tracker", 0)
+        if self.worker.rank > 0 and self.options.strategy == "ddp":
+            return
         members = {
             STATE: at.json(),
             "network.safetensors": tensors_to_bytes(self.network.state_dict()),
@@ -288,7 +298,6 @@ class Loop:
             "best.safetensors": tensors_to_bytes(self.best),
         }
         self.worker.save(members, at.epoch * self.steps + at.step)
-        self.saved_at = time.monotonic()
 
     def _restore(self, saved: Mapping[str, bytes]) -> None:
         """Go on from what :meth:`_save` wrote; the network has its weights already."""

@@ -132,14 +132,18 @@ class Stepper:
     def evaluate(
         self, data: Rows, objective: Objective, pieces: list[NDArray[np.int64]]
     ) -> tuple[float, float]:
-        """Return the sum of the weighted losses of ``pieces`` of ``data``, and that of weights."""
+        """Return the sum of the weighted losses of ``pieces`` of ``data``, and that of weights.
+
+        For an empty piece the network is called all the same: workers must call it equally often.
+        """
         self.network.eval()
         losses, weights = 0.0, 0.0
-        for rows in pieces:
+        for piece in pieces:
+            rows = piece if len(piece) > 0 else np.zeros(1, np.int64)
             raw = self.forward(data.batch(rows), self.network)
             y = each(objective.targets(data.y, rows), lambda t: t.to(self.device.device))
             one = objective.losses(raw, y).double().cpu().numpy()
-            weight = data.weight(rows)
+            weight = data.weight(rows) * (len(piece) > 0)
             losses, weights = losses + float(one @ weight), weights + float(weight.sum())
         self.network.train()
         return losses, weights

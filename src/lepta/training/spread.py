@@ -1,0 +1,108 @@
+"""Training in several processes, on this machine or on a cluster, and with checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from lepta.core.events import Context
+from lepta.engine.launch import train as launch
+from lepta.engine.worker import Worker
+from lepta.tasks import Task
+from lepta.training.loop import train_as
+from lepta.training.options import LoopOptions
+from lepta.training.rows import Rows
+from lepta.training.state import bytes_to_tensors, identity, tensors_to_bytes
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker is given; large arrays stand in it by the paths of their files."""
+
+    network: nn.Module
+    train: Rows
+    valid: Rows
+    task: Task
+    options: LoopOptions
+
+
+def train_spread(
+    network: nn.Module, train: Rows, valid: Rows, task: Task, options: LoopOptions, context: Context
+) -> dict[str, Tensor]:
+    """Train as the options say where, and return the best weights.
+
+    Checkpoints lie in a folder of ``options.checkpoint`` that is named after this training, so
+    that one folder serves many; on a cluster all nodes must share it.
+    """
+    folder = None
+    if options.checkpoint is not None:
+        folder = Path(options.checkpoint) / identity(network, train, options, context.seed)
+    job = Job(network, train, valid, task, options)
+    where: dict[str, Any] = {
+        "folder": folder,
+        "workers": options.workers,
+        "engine": options.engine,
+        "address": options.address,
+        "context": context,
+    }
+    if options.workers == 1 and options.engine == "local":
+        return bytes_to_tensors(launch(work, job, **where))
+    with _filed(job, folder) as filed:
+        return bytes_to_tensors(launch(work, filed, **where))
+
+
+def work(worker: Worker, job: Job) -> bytes:
+    """Train as one worker; return the best weights as safetensors."""
+    train, valid = _opened(job.train), _opened(job.valid)
+    best = train_as(worker, job.network, train, valid, job.task, job.options)
+    return tensors_to_bytes(best)
+
+
+@contextmanager
+def _filed(job: Job, folder: Path | None) -> Iterator[Job]:
+    """Write the arrays of a job to files for a while, from which every worker maps them."""
+    with _room(folder) as place:
+        rows = {
+            name: _written(rows, place / name)
+            for name, rows in (("train", job.train), ("valid", job.valid))
+        }
+        yield replace(job, network=job.network.cpu(), **rows)
+
+
+@contextmanager
+def _room(folder: Path | None) -> Iterator[Path]:
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="lepta-rows-") as place:
+            yield Path(place)
+        return
+    place = folder / "rows"  # what a killed training left there is written over
+    place.mkdir(parents=True, exist_ok=True)
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _written(rows: Rows, stem: Path) -> Rows:
+    def write(value: Any, name: str) -> Any:
+        if not isinstance(value, np.ndarray) or value.dtype == object:
+            return value
+        path = Path(f"{stem}-{name}.npy")
+        np.save(path, value)
+        return path
+
+    arrays: Any = [write(array, str(place)) for place, array in enumerate(rows.arrays)]
+    return replace(rows, arrays=arrays, y=write(rows.y, "y"))
+
+
+def _opened(rows: Rows) -> Rows:
+    def read(value: Any) -> Any:
+        return np.load(value, mmap_mode="r") if isinstance(value, Path) else value
+
+    return replace(rows, arrays=[read(array) for array in rows.arrays], y=read(rows.y))

@@ -1,0 +1,78 @@
+"""Several workers train one network; a killed training goes on to the very same weights."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import lepta
+from lepta.core.events import Context
+from lepta.data.simulate import simulate_ct
+from lepta.training.loop import predict_network, train_network
+
+FIT = """
+import sys
+import lepta
+from lepta.core.events import Context
+
+labels, cache, runs = sys.argv[1:]
+scans = lepta.Dataset.read(labels, target="lesion", group="patient_id")
+loop = {"epochs": 4, "batch": 8, "checkpoint": runs, "checkpoint_seconds": 0, "device": "cpu:fp32"}
+settings = {"loop": loop, "size": 32}
+lepta.fit(scans, learner="cnn", audit=False, settings=settings, context=Context(threads=1))
+"""
+
+
+@pytest.mark.slow
+def test_a_fit_killed_in_mid_epoch_ends_with_the_same_model(tmp_path: Path) -> None:
+    labels = simulate_ct(tmp_path / "ct", patients=16, slices=4, size=32)
+    script = tmp_path / "fit.py"
+    script.write_text(FIT)
+    cache, runs = tmp_path / "cache", tmp_path / "runs"
+    victim = subprocess.Popen([sys.executable, script, labels, cache, runs])
+    try:
+        until = time.monotonic() + 120
+        # 5 steps an epoch: the twelfth is inside the third.
+        while not list(runs.glob("*/step-000000000012.checkpoint")):
+            assert victim.poll() is None, "the fit ended before it was killed"
+            assert time.monotonic() < until
+            time.sleep(0.005)
+    finally:
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+    (left,) = [max(folder.glob("step-*")) for folder in runs.iterdir()]
+    assert left.name < "step-000000000020"
+
+    def fit(folder: Path) -> lepta.Bundle:
+        scans = lepta.Dataset.read(str(labels), target="lesion", group="patient_id")
+        loop = {"epochs": 4, "batch": 8, "checkpoint": str(folder), "device": "cpu:fp32"}
+        return lepta.fit(
+            scans,
+            learner="cnn",
+            audit=False,
+            settings={"loop": loop, "size": 32},
+            context=Context(threads=1),
+        )
+
+    resumed, undisturbed = fit(runs), fit(tmp_path / "other")
+    for member in ("model.onnx", "workshop/network.safetensors"):
+        assert resumed.members[member] == undisturbed.members[member]
+
+
+def test_two_workers_learn_what_one_does(network, train, valid, task, options, context) -> None:
+    start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    options = replace(options, epochs=4, workers=2)
+    first = train_network(network, train, valid, task, options, context)
+    weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+    scores = predict_network(first, ["image"], {"image": valid.arrays[0]})
+    assert (scores.argmax(1) == valid.y).mean() >= 0.9
+    network.load_state_dict(start)
+    again = train_network(network, train, valid, task, options, context)
+    assert all(torch.equal(again.state_dict()[name], weights[name]) for name in weights)
