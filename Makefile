@@ -7,7 +7,7 @@ GROUP  ?=
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo test lint format clean help
+.PHONY: demo test lint format clean help bench-peers
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,14 @@ lint: $(VENV)/.dev  ## Style, types and import layers
 format: $(VENV)/.dev  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench-peers: .venv-peers/tensorflow/.done  ## An environment of the peers that benchmarks/ compares with
+
+.venv-peers/tensorflow/.done:
+	$(PYTHON) -m venv .venv-peers/tensorflow
+	.venv-peers/tensorflow/bin/python -m pip install --disable-pip-version-check --quiet \
+		tensorflow-cpu==2.21.0 keras==3.15.1
+	@touch $@
 
 clean:  ## Remove the virtual environment and build outputs
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache

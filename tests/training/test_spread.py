@@ -1,6 +1,5 @@
 """Several workers train one network; a killed training goes on to the very same weights."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,7 +7,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -63,7 +61,7 @@ def test_a_fit_killed_in_mid_epoch_ends_with_the_same_model(tmp_path: Path) -> N
 
     resumed, undisturbed = fit(runs), fit(tmp_path / "other")
     for member in ("model.onnx", "workshop/network.safetensors"):
-        assert resumed.members[member] == undisturbed.members[member]
+        assert resumed.read(member) == undisturbed.read(member)
 
 
 def test_two_workers_learn_what_one_does(network, train, valid, task, options, context) -> None:

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 import numpy as np
 import torch
@@ -131,10 +130,10 @@ class Loop:
             return self._choose(device)
         import torch.distributed as dist
 
-        chosen = [self._choose(device) if self.worker.rank == 0 else None]
+        chosen: list[Any] = [self._choose(device) if self.worker.rank == 0 else None]
         dist.broadcast_object_list(chosen)
-        assert chosen[0] is not None
-        return chosen[0]
+        first: Progress = chosen[0]
+        return first
 
     def _choose(self, device: Device) -> Progress:
         options = self.options
