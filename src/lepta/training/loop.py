@@ -203,7 +203,7 @@ class Loop:
         loss, mean = self._evaluate(), self._mean(at.losses / self.steps)
         at.epoch, at.step, at.losses = at.epoch + 1, 0, 0.0
         watched = {"valid_loss": loss} if len(self.valid) > 0 else {}
-        stage.advance(loss=mean, **watched, seconds=seconds)
+        stage.advance(1, loss=mean, **watched, seconds=seconds)
         if not math.isfinite(mean) and not self.best:
             raise TrainError(
                 f"The training loss is {mean} after epoch {at.epoch}.",

@@ -70,18 +70,15 @@ def work(worker: Worker, job: Job) -> bytes:
 def _filed(job: Job, folder: Path | None) -> Iterator[Job]:
     """Write the arrays of a job to files for a while, from which every worker maps them."""
     with _room(folder) as place:
-        rows = {
-            name: _written(rows, place / name)
-            for name, rows in (("train", job.train), ("valid", job.valid))
-        }
-        yield replace(job, network=job.network.cpu(), **rows)
+        train, valid = _written(job.train, place / "train"), _written(job.valid, place / "valid")
+        yield replace(job, network=job.network.cpu(), train=train, valid=valid)
 
 
 @contextmanager
 def _room(folder: Path | None) -> Iterator[Path]:
     if folder is None:
-        with tempfile.TemporaryDirectory(prefix="lepta-rows-") as place:
-            yield Path(place)
+        with tempfile.TemporaryDirectory(prefix="lepta-rows-") as passing:
+            yield Path(passing)
         return
     place = folder / "rows"  # what a killed training left there is written over
     place.mkdir(parents=True, exist_ok=True)
