@@ -62,9 +62,10 @@ def _splits(data: Dataset) -> Iterator[Issue]:
     if holds_labels(data.table[field.name]):
         return
     labels = np.array([label_of(value) or "" for value in data.column(field.name)])
+    lax = _one_sided(data)
     for name, rows in data.splits.items():
         found = sorted(set(labels[rows].tolist()) - {""})
-        if len(found) < 2:
+        if len(found) < (1 if name in lax else 2):
             yield Issue(
                 code="single_class_split",
                 severity="error",
@@ -75,6 +76,14 @@ def _splits(data: Dataset) -> Iterator[Issue]:
                 fix="Split anew, stratified (leave the split column out), or mend it.",
                 rows=some(rows),
             )
+
+
+def _one_sided(data: Dataset) -> tuple[str, ...]:
+    """Return the splits that may hold one class only; none, where there is no task to ask."""
+    try:
+        return data.task.one_sided
+    except LeptaError:
+        return ()
 
 
 def _files(data: Dataset, decode: int | None, context: Context) -> Iterator[Issue]:

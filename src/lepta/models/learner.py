@@ -39,6 +39,7 @@ LEARNERS = Registry(
         "torch": "lepta.training.custom:Torch",
         "keras": "lepta.training.custom:Keras",
         "sklearn": "lepta.models.custom.estimator:Sklearn",
+        "isolation-forest": "lepta.models.outliers.forest:IsolationForest",
         "unet": "lepta.training.segmenting:Unet",
     },
 )

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from lepta.core.errors import ConfigError, SchemaError, Where
 from lepta.core.registry import Registry
 from lepta.core.schema import Field
+from lepta.tasks.anomaly import Anomaly
 from lepta.tasks.base import OutputSpec, Task
 from lepta.tasks.classification import Binary, Multiclass
 from lepta.tasks.multilabel import Multilabel
@@ -26,6 +27,7 @@ TASKS = Registry(
     "lepta.tasks",
     "task",
     {
+        "anomaly": "lepta.tasks.anomaly:Anomaly",
         "binary": "lepta.tasks.classification:Binary",
         "forecasting": "lepta.tasks.forecasting:Forecasting",
         "multiclass": "lepta.tasks.classification:Multiclass",
@@ -88,6 +90,7 @@ def _suited(field: Field) -> type[Task]:
 
 __all__ = [
     "TASKS",
+    "Anomaly",
     "Binary",
     "Multiclass",
     "Multilabel",

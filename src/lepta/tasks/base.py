@@ -65,6 +65,7 @@ class Task(BaseModel, ABC):
         tuned: whether :meth:`calibrated` learns from the validation rows.
         promises: whether what it learns promises something (coverage, a rate of false alarms)
             that holds only if the model never saw these rows.
+        one_sided: splits that may hold rows of one class only, as a task needs no other there.
         target_kind: kind that the target is read as, whatever its values look like.
         learners: learners to try when none is named; empty: by the kinds of the inputs.
         report: import string of a tuple of plots ("module:PLOTS"), where the task has its own.
@@ -82,6 +83,7 @@ class Task(BaseModel, ABC):
     bounded: ClassVar[bool] = False
     tuned: ClassVar[bool] = False
     promises: ClassVar[bool] = False
+    one_sided: ClassVar[tuple[str, ...]] = ()
     target_kind: ClassVar[Kind | None] = None
     learners: ClassVar[tuple[str, ...]] = ()
     report: ClassVar[str] = ""

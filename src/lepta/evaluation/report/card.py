@@ -64,7 +64,7 @@ def _details(manifest: Manifest) -> str:
     if isinstance(learner, str):
         lines.append(f"- Learner: {_plain(learner)}.")
     threshold = getattr(manifest.task, "threshold", None)
-    if threshold is not None:
+    if threshold is not None and manifest.task.is_classification:
         lines.append(f"- The positive class is answered from a probability of {threshold:.3g} on.")
     if lineage.parent:
         lines.append(f"- Made from the bundle with the manifest `{lineage.parent}`.")

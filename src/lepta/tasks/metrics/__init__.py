@@ -3,6 +3,7 @@
 from lepta.core.registry import Registry
 from lepta.tasks.metrics.base import Metric
 
+_ALARMS = "lepta.tasks.anomaly.metrics"
 _DECISIONS = "lepta.tasks.metrics.decisions"
 _PROBABILITIES = "lepta.tasks.metrics.probabilities"
 _RANKING = "lepta.tasks.metrics.ranking"
@@ -22,6 +23,7 @@ METRICS = Registry(
         "recall": f"{_DECISIONS}:recall",
         "f1": f"{_DECISIONS}:f1",
         "specificity": f"{_DECISIONS}:specificity",
+        "false_alarm_rate": f"{_ALARMS}:false_alarm_rate",
         "auroc": f"{_RANKING}:auroc",
         "average_precision": f"{_RANKING}:average_precision",
         "log_loss": f"{_PROBABILITIES}:log_loss",

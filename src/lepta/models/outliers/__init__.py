@@ -1,0 +1,1 @@
+"""Learners of anomaly detection: they are fitted on normal rows only."""
