@@ -15,6 +15,8 @@ from lepta.data.simulate import simulate_ct
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SMALL = {"digits_fusion": ["--recordings", "2", "--epochs", "1"]}
+"""Options with which an example does all it does, but on fewer rows."""
 
 
 def _blocks(page: Path, language: str) -> list[str]:
@@ -81,7 +83,9 @@ def test_links_lead_somewhere() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
 def test_examples(example: Path, tmp_path: Path) -> None:
-    done = _run([sys.executable, "-W", "error", str(example)], tmp_path)
+    done = _run(
+        [sys.executable, "-W", "error", str(example), *SMALL.get(example.stem, [])], tmp_path
+    )
     if done.returncode == 77:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr
