@@ -29,13 +29,16 @@ SKIPPED = 77
 """Exit status where the data are not there."""
 
 
-def pairs(folder: Path, speaker: str, recordings: int = 50, seed: int = 0) -> dict[str, Any]:
+def pairs(
+    folder: Path, speaker: str, recordings: int = 50, noise: float = NOISE, seed: int = 0
+) -> dict[str, Any]:
     """Return columns sound, image, label and split; no image or recording is used twice.
 
     Args:
         folder: where the three files are.
         speaker: whose recordings are the test rows.
         recordings: of each digit by each speaker, at the most; a tenth of them is for validation.
+        noise: standard deviation of the noise on the images, where white is 1.
         seed: of the pairing and of the noise.
     """
     with (folder / "fsdd_labels.csv").open(newline="") as file:
@@ -50,7 +53,7 @@ def pairs(folder: Path, speaker: str, recordings: int = 50, seed: int = 0) -> di
     for digit in range(10):
         mine = labels == digit
         chosen[mine] = rng.permutation(np.flatnonzero(digits == digit))[: mine.sum()]
-    noisy = images[chosen] / 255 + rng.normal(0, NOISE, (len(rows), 28, 28))
+    noisy = images[chosen] / 255 + rng.normal(0, noise, (len(rows), 28, 28))
     kept = max(1, recordings // 10)
     unseen = ["valid" if int(row["index"]) < kept else "train" for row in rows]
     return {
