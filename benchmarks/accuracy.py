@@ -141,7 +141,7 @@ def speakers(folder: Path) -> float:
     found = []
     for speaker in ("george", "jackson", "lucas", "nicolas", "theo", "yweweler"):
         columns = digits["pairs"](folder / "digits_audio_image", speaker, seed=SEED)
-        found.append(digits["accuracy"](columns, ["sound"], epochs=12))
+        found.append(digits["accuracy"](columns, ["sound"], epochs=10))
         print(speaker, found[-1])
     return float(np.mean([metric.value for metric in found]))
 
