@@ -16,7 +16,8 @@ from sklearn.metrics import roc_auc_score
 import lepta
 from lepta.core.errors import ConfigError, InputError
 from lepta.core.events import Context
-from lepta.models.networks import Plan, load_network
+from lepta.models.front import ImageOptions, fit_front
+from lepta.models.networks import Plan, build_network, load_network, plan_network
 from lepta.serving import start
 
 ROWS = 160
@@ -163,3 +164,17 @@ def test_an_encoder_of_no_field_is_refused(columns: dict[str, list[Any]], tmp_pa
     with pytest.raises(ConfigError, match=r"Did you mean 'picture'\?"):
         lepta.fit(data, learner="neural", settings=settings, audit=False,
                   context=Context(cache=tmp_path))  # fmt: skip
+
+
+def test_options_reach_the_encoder_and_are_checked() -> None:
+    images = np.zeros((24, 16, 16), np.uint8)
+    data = lepta.Dataset.read({"picture": images, "y": ["a", "b"] * 12}, target="y")
+    front = fit_front(data, style="dense", image=ImageOptions(), context=Context())
+    shapes = {"picture": (24, 1, 16, 16)}
+    slim = plan_network(front, shapes, data.task, options={"image": {"width": 0.5}})
+    whole = plan_network(front, shapes, data.task)
+    weights = [sum(p.numel() for p in build_network(p).parameters()) for p in (slim, whole)]
+    assert weights[0] < 0.5 * weights[1]
+    wrong = plan_network(front, shapes, data.task, options={"picture": {"widht": 0.5}})
+    with pytest.raises(ConfigError, match="widht"):
+        build_network(wrong)

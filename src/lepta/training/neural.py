@@ -83,11 +83,13 @@ class Neural(Learner):
         size: height and width of images; None chooses by the images, at most 128.
         encoders: names of encoders by field, by kind of field ("image", "text") or "table";
             others than these take the usual one of their kind.
+        encoder_options: options of the encoders, such as ``width``, by the same names.
     """
 
     loop: LoopOptions = field(default_factory=LoopOptions)
     size: int | None = None
     encoders: dict[str, str] = field(default_factory=dict)
+    encoder_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     tasks: ClassVar[frozenset[str]] = VECTORS
     name: ClassVar[str] = "neural"
     image: ClassVar[str] = "resnet"
@@ -108,7 +110,8 @@ class Neural(Learner):
         """Return an untrained network for the prepared training rows, and how to train it."""
         shapes = {name: array.shape for name, array in arrays.items()}
         encoders = {Kind.IMAGE.value: self.image, **self.encoders}
-        plan = plan_network(front, shapes, task, encoders, disturb=self.loop.augment)
+        options, disturb = self.encoder_options, self.loop.augment
+        plan = plan_network(front, shapes, task, encoders, options, disturb=disturb)
         return build_network(plan), self.loop
 
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> NeuralFitted:

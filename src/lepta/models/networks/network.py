@@ -121,6 +121,7 @@ def plan_network(
     shapes: Mapping[str, tuple[int, ...]],
     task: Task,
     encoders: Mapping[str, str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     disturb: bool = True,
 ) -> Plan:
@@ -132,20 +133,22 @@ def plan_network(
         task: what is predicted.
         encoders: names of encoders by field, by kind of field, or "table"; the field's own name
             goes first.
+        options: options of these encoders, by the same names.
         disturb: whether spectrograms are changed a little in training.
 
     Raises:
         ConfigError: ``encoders`` names no field or kind, or no encoder.
     """
-    chosen = dict(encoders or {})
+    chosen, asked = dict(encoders or {}), dict(options or {})
     fields = {part.source.name: part for part in front.fields}
     known = [*fields, *ENCODER_OF]
-    for key, name in chosen.items():
+    for key in (*chosen, *asked):
         if key not in known:
             raise ConfigError(
                 f"There is no field {key!r} to encode.{suggest(key, known)}",
                 fix=f"Encoders are given for: {', '.join(known)}.",
             )
+    for name in chosen.values():
         ENCODERS.get(name)
     parts = []
     for name in front.names:
@@ -160,7 +163,7 @@ def plan_network(
                 array=name,
                 encoder=default if name == TABLE else chosen.get(name, default),
                 shape=shapes[name][1:],
-                options=text,
+                options={**text, **asked.get(kind, {}), **asked.get(name, {})},
                 column=front.optional.index(name) if name in front.optional else None,
                 disturbed=disturb and kind == Kind.AUDIO.value,
             )
