@@ -115,7 +115,9 @@ def lepta_loop(data: dict[str, Any], seed: int, epochs: int) -> tuple[Epochs, fl
     return clock, accuracy(logits.argmax(1), data)
 
 
-def _lepta(data: dict[str, Any], seed: int, epochs: int) -> tuple[Any, Epochs]:
+def _lepta(
+    data: dict[str, Any], seed: int, epochs: int, device: str = "auto"
+) -> tuple[Any, Epochs]:
     import torch
 
     from lepta.core.events import Context, StageAdvanced
@@ -133,6 +135,7 @@ def _lepta(data: dict[str, Any], seed: int, epochs: int) -> tuple[Any, Epochs]:
         schedule="constant",
         weight_decay=0.0,
         augment=False,
+        device=device,
     )
     torch.manual_seed(seed)
     network = _network()
@@ -156,21 +159,23 @@ def _task() -> Any:
 def bare_steps(data: dict[str, Any], seed: int, epochs: int) -> tuple[Epochs, float]:
     """Take the steps of Lepta's loop with nothing around them, in turns with the loop itself.
 
-    The second figure is the overhead: CPU seconds of the loop over those of the bare steps, minus
-    one; the median over pairs of epochs that follow each other.
+    Both compute in the same precision. The second figure is the overhead: the least CPU seconds of
+    an epoch of the loop over those of the bare steps, minus one.
     """
     from lepta.engine import tune_process
 
     tune_process()
     import torch
 
+    from lepta.engine import detect
     from lepta.training.layout import fast_layout
 
     x = torch.from_numpy(data["x"])[:, None]
     y = torch.from_numpy(data["y"])
+    half = detect(providers=False).bf16
     bare, loop = Epochs(), Epochs()
     for turn in range(3):
-        _, one = _lepta(data, seed, epochs)
+        _, one = _lepta(data, seed, epochs, "cpu:bf16" if half else "cpu:fp32")
         loop.cpu += one.cpu[1:]
         torch.manual_seed(seed + turn)
         network = _network()
@@ -180,20 +185,20 @@ def bare_steps(data: dict[str, Any], seed: int, epochs: int) -> tuple[Epochs, fl
             )
             one = Epochs()
             for _ in range(epochs):
-                _bare_epoch(network, optimiser, x, y)
+                _bare_epoch(network, optimiser, x, y, half)
                 one.end()
         bare.cpu += one.cpu[1:]
         bare.wall += one.wall[1:]
     return bare, min(loop.cpu) / min(bare.cpu) - 1
 
 
-def _bare_epoch(network: Any, optimiser: Any, x: Any, y: Any) -> None:
+def _bare_epoch(network: Any, optimiser: Any, x: Any, y: Any, half: bool) -> None:
     import torch
     from torch.nn import functional
 
     for rows in torch.randperm(len(x)).tensor_split(-(-len(x) // BATCH)):
         images = x[rows].contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bool(os.environ.get("BARE_BF16"))):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
             raw = network(images)
         functional.cross_entropy(raw.float(), y[rows]).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
