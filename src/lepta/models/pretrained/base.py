@@ -113,11 +113,15 @@ def get_backbone(name: str, pooling: Pooling = "auto", length: int = 0) -> Backb
 
     ``length`` is the number of tokens that one of texts reads.
     """
+    return frozen(pretrained(name, pooling), length)
+
+
+def frozen(source: Pretrained, length: int = 0) -> Backbone:
+    """Return a pretrained network that stays as it is; see :func:`get_backbone`."""
     import torch
 
     from lepta.models.networks.export import network_to_onnx
 
-    source = pretrained(name, pooling)
     if source.kind == Kind.IMAGE:
         example = torch.zeros(2, 3, source.size, source.size)
     else:

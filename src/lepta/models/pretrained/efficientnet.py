@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lepta.core.errors import TrainError, missing_extra
 from lepta.core.files import sha256_file
@@ -14,7 +16,9 @@ from lepta.core.schema import Kind
 from lepta.models.pretrained.base import Pretrained
 
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-_MIDDLE = 10
+_EARLY, _MIDDLE = 4, 10
+PLACES = 14 * 14
+"""Places of an image, of which :func:`lite0_patches` gives features."""
 _STAGES = ((0, 1, 2), (3, 4), (5, 6, 7), (8, 9, 10), (11, 12, 13, 14), (15,))
 """Numbers of the blocks in each stage."""
 
@@ -28,15 +32,53 @@ class _Features(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         net: Any = self.network
-        maps = (images * 255.0 - 127.0) / 128.0
-        maps = net._swish(net._bn0(net._conv_stem(maps)))
-        middle = maps
-        for number, block in enumerate(net._blocks):
-            maps = block(maps)
-            if number == _MIDDLE:
-                middle = maps
-        last = net._swish(net._bn1(net._conv_head(maps)))
-        return torch.cat([middle.mean((2, 3)), last.mean((2, 3))], 1)
+        maps = _maps(net, images)
+        last = net._swish(net._bn1(net._conv_head(maps[-1])))
+        return torch.cat([maps[_MIDDLE].mean((2, 3)), last.mean((2, 3))], 1)
+
+
+class _Patches(nn.Module):
+    """RGB images in [0, 1] to features of each place, (rows, places * features).
+
+    They are those of the fifth and of the eleventh block, means over 3 x 3 neighbours.
+    """
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = _maps(self.network, images)
+        parts = [_around(maps[_EARLY], 2), _around(maps[_MIDDLE], 1)]
+        return torch.cat(parts, 1).flatten(2).transpose(1, 2).flatten(1)
+
+
+def _maps(network: Any, images: Tensor) -> list[Tensor]:
+    """Return what each block gives."""
+    maps = (images * 255.0 - 127.0) / 128.0
+    maps = network._swish(network._bn0(network._conv_stem(maps)))
+    found = []
+    for block in network._blocks:
+        maps = block(maps)
+        found.append(maps)
+    return found
+
+
+def _around(maps: Tensor, stride: int) -> Tensor:
+    return functional.avg_pool2d(maps, 3, stride, 1, count_include_pad=False)
+
+
+def lite0_patches() -> Pretrained:
+    """Return EfficientNet-Lite0 as it sees 14 x 14 places of an image, row by row.
+
+    Its ``levels`` are the features of one place, from two depths and with their neighbours, as
+    PatchCore (Roth et al. 2022, arXiv:2106.08265) takes them from a ResNet.
+    """
+    whole = efficientnet_lite0()
+    levels = {"early": (0, 40), "middle": (40, 152)}
+    patches = _Patches(whole.network.network)
+    return replace(whole, name=f"{whole.name}-patches", network=patches,
+                   features=PLACES * 152, levels=levels)  # fmt: skip
 
 
 def efficientnet_lite0() -> Pretrained:

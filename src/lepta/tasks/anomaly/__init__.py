@@ -49,7 +49,7 @@ class Anomaly(Classification):
     tuned: ClassVar[bool] = True
     promises: ClassVar[bool] = True
     one_sided: ClassVar[tuple[str, ...]] = ("train", "valid")
-    learners: ClassVar[tuple[str, ...]] = ("isolation-forest",)
+    learners: ClassVar[tuple[str, ...]] = ("isolation-forest", "patchcore")
     report: ClassVar[str] = "lepta.tasks.anomaly.report:PLOTS"
 
     @classmethod
