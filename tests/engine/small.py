@@ -1,5 +1,6 @@
 """Training functions that misbehave, none of which needs torch."""
 
+import json
 import os
 import subprocess
 import sys
@@ -66,3 +67,21 @@ def warn(worker: Worker, payload: None) -> int:
 def _note(path: str, text: str) -> None:
     with Path(path).open("a") as stream:
         stream.write(text)
+
+
+def until_worlds(worker: Worker, payload: tuple[int, ...]) -> tuple[int, ...]:
+    """Train until these worlds have been, one after the other."""
+    members = worker.load()
+    worlds = json.loads(members["worlds"]) if members else []
+    if not worlds or worlds[-1] != worker.world:
+        worlds.append(worker.world)
+    step = int(members["step"]) if members else 0
+    stopping = False
+    while not stopping and len(worlds) < len(payload):
+        step += 1
+        worker.report(value=step)
+        time.sleep(0.02)
+        stopping = worker.should_stop()
+        state = {"worlds": json.dumps(worlds).encode(), "step": str(step).encode()}
+        worker.save(state, step)
+    return tuple(worlds)

@@ -1,4 +1,4 @@
-"""Training on Ray: the same bits as on one machine, through a kill, on loopback only."""
+"""Training on Ray: the same bits as on one machine, through a kill; it follows the nodes."""
 
 import json
 import os
@@ -77,3 +77,63 @@ def test_ray_computes_the_same_through_a_kill(tmp_path: Path) -> None:
     assert [address for address in told[0] if "127.0.0.1" not in address] == []
     assert not (home / ".ray").exists()
     toy.check_coverage(toy.make(folder, 250), 250)
+
+
+NODES = """
+import json, sys, threading, small
+from pathlib import Path
+import ray
+from ray.cluster_utils import Cluster
+from lepta.core.events import Context, Message, StageAdvanced
+from lepta.engine import train
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+second = cluster.add_node(num_cpus=1)
+told, found, both, alone = [], [], threading.Event(), threading.Event()
+
+def report(event):
+    if isinstance(event, Message):
+        told.append(event.text)
+    if isinstance(event, StageAdvanced) and event.done >= 5:
+        (alone if told else both).set()
+
+def work():
+    found.append(train(small.until_worlds, (2, 1, 2), folder=Path(sys.argv[1]), elastic=(1, 2),
+                       engine="ray", address=cluster.address, context=Context(report=report)))
+
+training = threading.Thread(target=work, daemon=True)
+training.start()
+assert both.wait(120)
+cluster.remove_node(second)
+assert alone.wait(120)
+cluster.add_node(num_cpus=1)
+training.join(120)
+print(json.dumps([found, told]))
+ray.shutdown()
+cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_the_world_follows_the_nodes(tmp_path: Path) -> None:
+    paths = [str(Path(__file__).parent), *sys.path]
+    done = subprocess.run(
+        [sys.executable, "-c", NODES, str(tmp_path / "run")],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on loopback
+        },
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found, told = json.loads(done.stdout.splitlines()[-1])
+    assert found == [[2, 1, 2]]
+    assert "Training is begun again: worker" in told[0]
+    assert told[1:] == [
+        "Training goes on with 1 workers, after 2.",
+        "Training goes on with 2 workers, after 1.",
+    ]
