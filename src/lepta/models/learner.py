@@ -29,6 +29,7 @@ LEARNERS = Registry(
     {
         "linear": "lepta.models.linear:Linear",
         "trees": "lepta.models.trees:Trees",
+        "factorization": "lepta.models.factorization:Factorization",
         "transfer": "lepta.models.transfer:Transfer",
         "finetune": "lepta.training.finetune:Finetune",
         "forecaster": "lepta.training.forecasting:ForecastLearner",

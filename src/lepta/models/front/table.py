@@ -17,13 +17,15 @@ from lepta.models.graph import Graph
 from lepta.runtime.pack import pack
 from lepta.runtime.session import open_session
 
-TableStyle = Literal["codes", "dense"]
+TableStyle = Literal["codes", "ids", "dense"]
 """``codes``: numbers as they are (NaN = missing), categories as integer codes (0 = unknown), for
-trees. ``dense``: numbers imputed and standardised with missing flags, categories one-hot, for
-linear models and networks."""
+trees. ``ids``: the same, but no category is too rare to have a code, for look-ups. ``dense``:
+numbers imputed and standardised with missing flags, categories one-hot, for linear models and
+networks."""
 
 MAX_CATEGORIES = 64
 """Categories kept by a one-hot encoding; rarer ones count as unknown."""
+_LIMITS: dict[TableStyle, int | None] = {"codes": 1000, "ids": None, "dense": MAX_CATEGORIES}
 _CLIP = 10.0
 _DAY = 86400.0
 
@@ -60,7 +62,7 @@ class TableFront:
         numbers = tuple(f for f in fields if f.kind == Kind.NUMBER)
         categories = tuple(f for f in fields if f.kind == Kind.CATEGORY)
         times = tuple(f for f in fields if f.kind == Kind.DATETIME)
-        limit = MAX_CATEGORIES if style == "dense" else 1000
+        limit = _LIMITS[style]
         center, scale, missing = _moments([columns[f.name] for f in numbers])
         time_center, time_scale, _ = _moments([columns[f.name] for f in times])
         return cls(
@@ -115,7 +117,7 @@ class TableFront:
 
     @property
     def categorical(self) -> tuple[int, ...]:
-        """Columns of the matrix that hold category codes (style ``codes`` only)."""
+        """Columns of the matrix that hold category codes (none in style ``dense``)."""
         if self.style == "dense":
             return ()
         return tuple(range(len(self.numbers), len(self.numbers) + len(self.categories)))
@@ -146,7 +148,7 @@ class TableFront:
 
     def _numbers(self, graph: Graph, numbers: str) -> list[str]:
         absent = graph.op("Or", graph.op("IsNaN", numbers), graph.op("IsInf", numbers))
-        if self.style == "codes":
+        if self.style != "dense":
             return [graph.op("Where", absent, graph.const(self._unknown()), numbers)]
         filled = graph.op("Where", absent, graph.const(self.center), numbers)
         centred = graph.op("Sub", filled, graph.const(self.center))
@@ -174,7 +176,7 @@ class TableFront:
             values_int64s=list(range(1, len(words) + 1)),
             default_int64=0,
         )
-        if self.style == "codes":
+        if self.style != "dense":
             return graph.op("Cast", codes, to=1)
         flat = graph.op("Reshape", codes, graph.const([-1], "int64"))
         depth = graph.const(len(words) + 1, "int64")
@@ -214,7 +216,7 @@ def _moments(
     return center, scale, missing
 
 
-def _vocabulary(values: NDArray[Any], limit: int) -> tuple[str, ...]:
+def _vocabulary(values: NDArray[Any], limit: int | None) -> tuple[str, ...]:
     counts = Counter(value for value in values.tolist() if value)
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return tuple(ranked[:limit]) or ("",)
