@@ -19,7 +19,8 @@ class FitOptions(Config):
     )
     learner: str = Option(
         default="auto",
-        description="auto, or one of linear, trees, mlp (tables), transfer, resnet, cnn (images).",
+        description="auto, or a name: linear, trees, mlp (tables), transfer, finetune, resnet, cnn "
+        "(images), neural (any mix), forecaster, unet, isolation-forest, patchcore, factorization.",
     )
     model: Any = Option(
         default=None,
