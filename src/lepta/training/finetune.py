@@ -17,7 +17,7 @@ from lepta.core.schema import Kind, Schema
 from lepta.models.front import ImageOptions, fit_front
 from lepta.models.front.front import TABLE
 from lepta.models.front.text import TextFront
-from lepta.models.learner import center_and_scale, row_weights
+from lepta.models.learner import center_and_scale
 from lepta.models.linear import fit_weights
 from lepta.models.pretrained import Pretrained, pretrained
 from lepta.models.pretrained.adapters import adapters
@@ -25,7 +25,7 @@ from lepta.models.pretrained.base import Pooling
 from lepta.models.pretrained.tuned import Tuned, encode
 from lepta.tasks import Task
 from lepta.training.loop import LoopOptions, Rows, train_network
-from lepta.training.neural import Neural, NeuralFitted
+from lepta.training.neural import Neural, NeuralFitted, prepared_rows
 
 if TYPE_CHECKING:
     from lepta.data import Dataset
@@ -87,18 +87,9 @@ class Finetune(Neural):
             text=partial(TextFront.fit, given=(source.tokenizer, source.length)),
             context=context,
         )
-        names = front.names
-        arrays, watch = front.run(train, context), front.run(valid, context)
-        learned = Rows(
-            [arrays[name] for name in names],
-            train.targets(task),
-            row_weights(train, task, balance=self.balance),
-        )
-        watched = Rows(
-            [watch[name] for name in names],
-            valid.targets(task),
-            row_weights(valid, task, balance=False),
-        )
+        learned = prepared_rows(front, train, task, context, balance=self.balance)
+        watched = prepared_rows(front, valid, task, context)
+        arrays = dict(zip(front.names, learned.arrays, strict=True))
         torch.manual_seed(context.seed)
         table = arrays[TABLE].shape[1] if TABLE in arrays else 0
         network = Tuned(

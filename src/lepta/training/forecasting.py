@@ -15,12 +15,12 @@ from lepta.core.schema import Kind, Schema
 from lepta.data.windows import PAST
 from lepta.models.front import Front, fit_front
 from lepta.models.front.series import SeriesFront
-from lepta.models.learner import Learner, row_weights
+from lepta.models.learner import Learner
 from lepta.models.networks.forecast import Forecaster, ForecastShape
 from lepta.tasks import Task
 from lepta.tasks.forecasting import Forecasting
-from lepta.training.loop import LoopOptions, Rows, train_network
-from lepta.training.neural import NeuralFitted
+from lepta.training.loop import LoopOptions, train_network
+from lepta.training.neural import NeuralFitted, prepared_rows
 
 if TYPE_CHECKING:
     from lepta.data import Dataset
@@ -61,27 +61,13 @@ class ForecastLearner(Learner):
         if not isinstance(task, Forecasting):
             raise TrainError(f"A forecaster does not learn the task {task.name!r}.")
         front = fit_front(train, style="dense", image=None, kinds=(Kind.SERIES,), context=context)
-        arrays, watch = front.run(train, context), front.run(valid, context)
-        shapes = {name: array.shape for name, array in arrays.items()}
+        seen = prepared_rows(front, train, task, context)
+        watched = prepared_rows(front, valid, task, context)
+        shapes = {name: a.shape for name, a in zip(front.names, seen.arrays, strict=True)}
         torch.manual_seed(context.seed)
         network = self._network(front, shapes, train, task)
-        names = front.names
-        trained = train_network(
-            network,
-            Rows(
-                [arrays[name] for name in names],
-                train.targets(task),
-                row_weights(train, task, balance=False),
-            ),
-            Rows(
-                [watch[name] for name in names],
-                valid.targets(task),
-                row_weights(valid, task, balance=False),
-            ),
-            task,
-            replace(self.loop, batch=self.batch or _batch(len(train))),
-            context,
-        )
+        loop = replace(self.loop, batch=self.batch or _batch(len(train)))
+        trained = train_network(network, seen, watched, task, loop, context)
         return NeuralFitted(front, task, trained, shapes, "forecaster")
 
     def _network(

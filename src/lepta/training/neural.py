@@ -67,6 +67,15 @@ class NeuralFitted(Fitted):
         }
 
 
+def prepared_rows(
+    front: Front, data: Dataset, task: Task, context: Context, *, balance: bool = False
+) -> Rows:
+    """Return a dataset as a network takes it: prepared arrays, targets, row weights."""
+    arrays = front.run(data, context)
+    weights = row_weights(data, task, balance=balance)
+    return Rows([arrays[name] for name in front.names], data.targets(task), weights)
+
+
 def _distinct(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return each tensor under the first of its names: layers may share weights."""
     kept = {(t.data_ptr(), t.shape): name for name, t in reversed([*state.items()]) if t.numel()}
@@ -123,27 +132,13 @@ class Neural(Learner):
             gaps=self.gaps,
             context=context,
         )
-        arrays, watch = front.run(train, context), front.run(valid, context)
+        seen = prepared_rows(front, train, task, context, balance=self.balance)
+        watched = prepared_rows(front, valid, task, context)
+        arrays = dict(zip(front.names, seen.arrays, strict=True))
         shapes = {name: array.shape for name, array in arrays.items()}
         torch.manual_seed(context.seed)
         network, loop = self.build(front, arrays, task)
-        order = front.names
-        trained = train_network(
-            network,
-            Rows(
-                [arrays[name] for name in order],
-                train.targets(task),
-                row_weights(train, task, balance=self.balance),
-            ),
-            Rows(
-                [watch[name] for name in order],
-                valid.targets(task),
-                row_weights(valid, task, balance=False),
-            ),
-            task,
-            loop,
-            context,
-        )
+        trained = train_network(network, seen, watched, task, loop, context)
         return NeuralFitted(front, task, trained, shapes, self.name)
 
 
