@@ -10,6 +10,7 @@ import lepta
 from lepta.app.cli import main
 from lepta.core.errors import DataError
 from lepta.data.latest import latest
+from lepta.data.rereading import reading_of
 from lepta.data.windows import WindowOptions
 from lepta.models.networks import network_to_onnx
 from lepta.models.networks.forecast import Forecaster, ForecastShape
@@ -53,6 +54,13 @@ def test_a_saved_one_answers_plain_arrays(
     one = said.rows()[0]
     assert len(one["prediction"]) == 6
     assert one["quantile[late:0.5]"] == pytest.approx(said.scores[0, :, 1, 1].tolist())
+
+
+def test_new_rows_are_read_with_the_fields_of_training(model: lepta.Bundle) -> None:
+    """In their order, and as numbers, whatever the columns of the new rows look like."""
+    told = reading_of(model.manifest)
+    assert list(told["window"]["past"]) == ["load", "late", "plan"]
+    assert told["kinds"] == dict.fromkeys(("load", "late", "plan"), "number")
 
 
 def test_the_graph_gives_what_the_network_gives() -> None:

@@ -16,6 +16,7 @@ from lepta.data.windows import (
     Columns,
     Floats,
     WindowOptions,
+    held,
     matrix_of,
     plan_of,
     series_of,
@@ -30,7 +31,7 @@ def latest(data: Dataset, options: WindowOptions) -> Dataset:
 
     A series ends with its last row that has a target. Rows after it are the ones to forecast: they
     are needed where ``options.known`` names fields. Without them the first step ahead is the usual
-    distance between two rows after the last one.
+    distance between two rows after the last one, in months where all rows are months apart.
 
     Args:
         data: one row per moment, as :func:`~lepta.data.windows.windows` takes it.
@@ -48,11 +49,9 @@ def latest(data: Dataset, options: WindowOptions) -> Dataset:
         raise DataError(f"No row has a value of {plan.targets[0]!r}, from which to go on.")
     last = np.array([mine[end] for mine, end in rows])
     table = Columns()
-    past = [matrix_of(data, plan.past, mine[: end + 1][-options.length :]) for mine, end in rows]
-    whole = [
-        np.pad(p, ((options.length - len(p), 0), (0, 0)), constant_values=np.nan) for p in past
-    ]
-    table.add(Field(name=PAST, kind=Kind.SERIES), np.stack(whole))
+    if options.length and plan.past:
+        past = [held(matrix_of(data, plan.past, mine[: end + 1])) for mine, end in rows]
+        table.add(Field(name=PAST, kind=Kind.SERIES), np.stack([_last(p, options) for p in past]))
     if plan.known:
         ahead = [
             _following(data, plan.known, mine[end + 1 :], options.horizon) for mine, end in rows
@@ -82,8 +81,31 @@ def _following(
     return values
 
 
+def _last(values: Floats, options: WindowOptions) -> Floats:
+    """Return the last rows of a series (length, fields), NaN before its first one."""
+    seen = values[-options.length :]
+    return np.pad(seen, ((options.length - len(seen), 0), (0, 0)), constant_values=np.nan)
+
+
 def _next(moments: Floats, end: int) -> float:
+    """Return when the row after ``end`` takes place, in seconds."""
     if end + 1 < len(moments):
         return float(moments[end + 1])
-    steps = np.diff(moments[: end + 1])
-    return float(moments[end] + (np.median(steps) if len(steps) else 0.0))
+    seen = (moments[: end + 1] * 1e6).round().astype("datetime64[us]")
+    if len(seen) < 2:
+        return float(moments[end])
+    months = seen.astype("datetime64[M]")
+    gaps = np.diff(months).astype(np.int64)
+    into = seen - months  # time since the month began, or left until it ends
+    left = (months + 1).astype("datetime64[us]") - seen
+    if gaps.min() == gaps.max() > 0:
+        after = (months[-1] + gaps[0]).astype("datetime64[us]")
+        if (into == into[0]).all():
+            return _seconds(after + into[0])
+        if (left == left[0]).all():
+            return _seconds((months[-1] + gaps[0] + 1).astype("datetime64[us]") - left[0])
+    return float(moments[end] + np.median(np.diff(moments[: end + 1])))
+
+
+def _seconds(moment: np.datetime64) -> float:
+    return float(moment.astype(np.int64)) / 1e6

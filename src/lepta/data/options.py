@@ -77,3 +77,8 @@ class Origin(Config):
             parts = urlsplit(text)
             text = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         return cls(source=text, options=options)
+
+    def with_window(self, window: WindowOptions) -> Self:
+        """Return the origin with the fields of the window as they were chosen."""
+        options = self.options.model_copy(update={"window": window})
+        return self.model_copy(update={"options": options})

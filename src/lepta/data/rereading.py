@@ -33,7 +33,9 @@ def reading_of(manifest: Manifest) -> dict[str, Any]:
     recorded = (manifest.lineage.config.get("read") or {}).get("options", {})
     window = recorded.get("window") or {}
     if window.get("length") or window.get("horizon"):
-        return {name: recorded[name] for name in _KEPT if recorded.get(name)}
+        found = {name: recorded[name] for name in _KEPT if recorded.get(name)}
+        numbers = (*window.get("past", ()), *window.get("known", ()), *window.get("also", ()))
+        return found | {"kinds": {**dict.fromkeys(numbers, Kind.NUMBER), **found.get("kinds", {})}}
     inputs = manifest.signature.inputs
     return {
         "kinds": {spec.name: spec.kind for spec in inputs},

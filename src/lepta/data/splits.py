@@ -17,6 +17,7 @@ from lepta.data import assign
 from lepta.data.issues import listed
 from lepta.data.labels import holds_labels
 from lepta.data.names import split_name
+from lepta.data.windows import UNTIL
 
 if TYPE_CHECKING:
     from lepta.data.dataset import Dataset
@@ -97,16 +98,19 @@ def _named(parts: Ints, shares: NDArray[np.float64]) -> dict[str, Ints]:
 
 def _apart(data: Dataset, splits: dict[str, Ints]) -> dict[str, Ints]:
     """Return splits without the rows whose forecast reaches into what a later split begins with."""
-    moments = _moments(data)
-    if data.window is None or data.window.horizon < 2 or moments is None:
-        return splits
-    rank = np.unique(moments, return_inverse=True)[1]
-    reach = -(-(data.window.horizon - 1) // data.window.step)
-    names = list(splits)
     kept = dict(splits)
-    for name, later in pairwise(names):
-        rows = splits[name]
-        kept[name] = rows[rank[rows] + reach < rank[splits[later]].min()]
+    for name, later in pairwise(splits):
+        kept[name] = _before(data, splits[name], splits[later])
+    return kept
+
+
+def _before(data: Dataset, rows: Ints, later: Ints) -> Ints:
+    """Return those of ``rows`` that forecast nothing of the time in which ``later`` rows begin."""
+    moments = _moments(data)
+    if data.window is None or not data.window.horizon or moments is None or not len(later):
+        return rows
+    until = np.asarray(data.numpy(UNTIL), np.float64)
+    kept: Ints = rows[until[rows] < moments[later].min()]
     return kept
 
 
@@ -126,7 +130,8 @@ def _completed(
     train = data.take(given["train"])
     _require_rows(len(train), int((shares > 0).sum()))
     parts = _parts(train, shares, np.random.default_rng(seed))
-    carved = {name: given["train"][rows] for name, rows in _named(parts, shares).items()}
+    found = _apart(train, _named(parts, shares))
+    carved = {name: given["train"][rows] for name, rows in found.items()}
     whole = {**given, **carved}
     return {name: whole[name] for name in NAMES if name in whole}
 
@@ -153,7 +158,8 @@ def _parts(data: Dataset, shares: NDArray[np.float64], rng: np.random.Generator)
 def folds(data: Dataset, k: int = 5, seed: int = 0) -> Iterator[tuple[Ints, Ints]]:
     """Yield ``k`` pairs of row positions (train, test) for cross-validation.
 
-    With a time field, each test is the stretch after its train; else every row is in one test.
+    With a time field, each test is the stretch after its train, and no train row forecasts into
+    it; else every row is in one test.
     No group stands on both sides; classes, or quantiles of a number, are spread evenly.
 
     Raises:
@@ -167,7 +173,8 @@ def folds(data: Dataset, k: int = 5, seed: int = 0) -> Iterator[tuple[Ints, Ints
     if moments is not None:
         blocks = assign.in_order(moments, groups, np.full(k + 1, 1.0 / (k + 1)))
         for block in range(1, k + 1):
-            yield np.flatnonzero(blocks < block), np.flatnonzero(blocks == block)
+            test = np.flatnonzero(blocks == block)
+            yield _before(data, np.flatnonzero(blocks < block), test), test
         return
     shares = np.full(k, 1.0 / k)
     parts = (

@@ -17,13 +17,14 @@ from pydantic import Field as Option
 from lepta.core.config import Config
 from lepta.core.errors import DataError, SchemaError, Where, suggest
 from lepta.core.schema import Field, Kind, Role, Schema
+from lepta.data.issues import Issue, some
 
 if TYPE_CHECKING:
     from lepta.data.dataset import Dataset
 
-PAST, AHEAD, START, ROW = "past", "ahead", "start", "row"
-"""Fields of a window: (length, past fields), (horizon, known fields), and when the first row that
-is forecast (or, without a horizon, the row itself) takes place, or its number without a time."""
+PAST, AHEAD, START, ROW, UNTIL = "past", "ahead", "start", "row", "until"
+"""Fields of a window: (length, past fields), (horizon, known fields); when the first row that is
+forecast takes place, or its place in its series without a time; and the same of the last one."""
 ALL = "*"
 _KEPT = (Role.SPLIT, Role.WEIGHT, Role.GROUP)
 Floats = NDArray[np.float64]
@@ -70,7 +71,9 @@ def windows(data: Dataset, options: WindowOptions) -> Dataset:
 
     Without a horizon each row keeps its fields and its target, and gains ``past``: the rows up to
     and with it. With one, the target becomes an array (horizon, targets), and fields that change
-    are seen as part of ``past`` or ``ahead`` only. What is missing before the first row is NaN.
+    are seen as part of ``past`` or ``ahead`` only. What is missing before the first row is NaN;
+    with a horizon a gap within ``past`` holds the value before it. Where a field names splits, a
+    window is in a split if all rows that it forecasts are; others are left out.
 
     Args:
         data: one row per moment, with a target that is a number and a time field (else rows are
@@ -78,8 +81,8 @@ def windows(data: Dataset, options: WindowOptions) -> Dataset:
         options: lengths, fields and the series.
 
     Raises:
-        SchemaError: a field does not exist or is no number.
-        DataError: no series is long enough.
+        SchemaError: a field does not exist, is no number, or would tell what is to be predicted.
+        DataError: no series is long enough, all have gaps, or a row lacks its time.
     """
     plan = plan_of(data, options)
     rows = _cutoffs(data, options, plan)
@@ -88,22 +91,50 @@ def windows(data: Dataset, options: WindowOptions) -> Dataset:
             f"No series is longer than the horizon of {options.horizon} rows.",
             fix="Forecast fewer rows, or join series that belong together.",
         )
-    return _assembled(data, options, plan, rows)
+    made = _assembled(data, options, plan, rows)
+    if not len(made):
+        raise DataError(
+            f"No {options.horizon} rows in a row have all of {', '.join(plan.targets)}"
+            f"{' and are in one split' if data.schema.one(Role.SPLIT) else ''}.",
+            where=Where(field=plan.targets[0]),
+            fix="Fill the gaps, or forecast fewer rows.",
+        )
+    return replace(made, notes=(*made.notes, *_repeated(data, plan, rows)))
+
+
+def _repeated(data: Dataset, plan: Plan, rows: list[Series]) -> Iterator[Issue]:
+    """Yield that moments occur twice within a series: rows of several series may be mixed."""
+    if plan.time is None:
+        return
+    moments = data.numpy(plan.time.name)
+    again = [mine[1:][np.diff(moments[mine]) == 0] for mine, _ in rows]
+    found = np.sort(np.concatenate(again))
+    if found.size:
+        yield Issue(
+            code="repeated_time",
+            severity="warning",
+            text=f"{found.size} row(s) have the same {plan.time.name!r} as another row of their "
+            "series; they are taken in the order in which they stand.",
+            where=plan.time.name,
+            fix="Tell series apart with window={'by': ...}, or drop rows that stand twice.",
+            rows=some(found),
+        )
 
 
 def plan_of(data: Dataset, options: WindowOptions) -> Plan:
     """Return which fields go where.
 
     Raises:
-        SchemaError: a field does not exist or is no number.
+        SchemaError: a field does not exist, is no number, or would tell what is to be predicted.
     """
     schema = data.schema
     target = schema.one(Role.TARGET)
     if target is None:
         raise SchemaError("The dataset has no target.", fix="Name it with target=.")
     free = [f.name for f in schema.inputs if f.kind == Kind.NUMBER and f.name != options.by]
-    also = tuple(free) if ALL in options.also else options.also
+    also = [n for n in free if n not in options.known] if ALL in options.also else options.also
     targets = (target.name, *(name for name in also if name != target.name))
+    _require_unseen(options, targets)
     shown = options.past or (*(targets if options.horizon else ()), *free)
     for name in (*(targets if options.horizon else ()), *shown, *options.known):
         _require_number(schema, name)
@@ -118,6 +149,21 @@ def plan_of(data: Dataset, options: WindowOptions) -> Plan:
         time=schema.one(Role.TIME),
         by=by,
     )
+
+
+def _require_unseen(options: WindowOptions, targets: tuple[str, ...]) -> None:
+    """Refuse to show what is to be predicted."""
+    told = set(options.known) & set(targets) if options.horizon else {targets[0]} & {*options.past}
+    if told:
+        name = min(told)
+        raise SchemaError(
+            f"The field {name!r} is to be "
+            + ("forecast, and so is not known ahead." if options.horizon else
+               "predicted for the last row of the past, which would show it."),
+            where=Where(field=name),
+            fix="Leave it out of known=." if options.horizon else
+            "Leave it out of past=, or forecast the next row with horizon=1.",
+        )  # fmt: skip
 
 
 def _require_number(schema: Schema, name: str) -> None:
@@ -136,9 +182,21 @@ Series = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def series_of(data: Dataset, plan: Plan) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of each series, in order of time."""
+    """Yield the rows of each series, in order of time.
+
+    Raises:
+        DataError: a row lacks its time.
+    """
     count = len(data)
     moments = np.arange(count) if plan.time is None else data.numpy(plan.time.name)
+    lost = np.flatnonzero(~np.isfinite(moments))
+    if plan.time is not None and lost.size:
+        raise DataError(
+            f"The time {plan.time.name!r} is missing in {lost.size} row(s), which have no place in "
+            "their series.",
+            where=Where(row=int(data.row_numbers[lost[0]]), field=plan.time.name),
+            fix="Fill it in, or drop the rows.",
+        )
     keys = [0] * count if plan.by is None else data.column(plan.by.name)
     places: dict[Any, list[int]] = {}
     for row, key in enumerate(keys):
@@ -178,13 +236,15 @@ class Columns:
         """Return the dataset of windows whose present is at ``rows`` of ``data``."""
         import pyarrow as pa
 
+        told = options.model_copy(update={"past": plan.past, "also": plan.targets[1:]})
         made = replace(
             data,
             table=pa.table(self.columns),
             schema=Schema(fields=tuple(self.fields)),
             splits={},
             rows=data.row_numbers[rows] - 1,
-            window=options.model_copy(update={"past": plan.past, "also": plan.targets[1:]}),
+            window=told,
+            origin=None if data.origin is None else data.origin.with_window(told),
         )
         if not options.horizon:
             return made
@@ -200,7 +260,11 @@ def _assembled(data: Dataset, options: WindowOptions, plan: Plan, rows: list[Ser
     picked = first + np.concatenate([ends for _, ends in rows])
     table = Columns()
     if options.length and plan.past:
-        seen = _looking_back(matrix_of(data, plan.past, order), picked, first, options.length)
+        values = matrix_of(data, plan.past, order)
+        if options.horizon:
+            values = np.concatenate([held(values[b : b + len(mine)]) for b, (mine, _) in
+                                     zip(begins, rows, strict=True)])  # fmt: skip
+        seen = _looking_back(values, picked, first, options.length)
         table.add(Field(name=PAST, kind=Kind.SERIES, reason=", ".join(plan.past)), seen)
     steps = picked[:, None] + np.arange(1, options.horizon + 1)
     if options.horizon and plan.known:
@@ -210,6 +274,9 @@ def _assembled(data: Dataset, options: WindowOptions, plan: Plan, rows: list[Ser
     for still in plan.still:
         table.add(still, data.table[still.name].take(at))
     _add_context(data, options, plan, at, table)
+    if options.horizon:
+        last, places = order[picked + options.horizon], picked - first + 1
+        _add_reach(data, options, plan, (last, places), table)
     target = data.schema[plan.targets[0]]
     if not options.horizon:
         table.add(target, data.table[target.name].take(at))
@@ -217,12 +284,23 @@ def _assembled(data: Dataset, options: WindowOptions, plan: Plan, rows: list[Ser
     wanted = matrix_of(data, plan.targets, order)[steps]
     table.add(target.model_copy(update={"kind": Kind.SERIES}), wanted)
     whole = np.asarray(np.isfinite(wanted).all(axis=(1, 2)))
+    split = data.schema.one(Role.SPLIT)
+    if split is not None:
+        names = np.array(data.column(split.name), object)[order][steps]
+        whole &= (names == names[:, :1]).all(axis=1)
     return table.dataset(data, options, plan, order[picked]).keep(whole)
 
 
 def matrix_of(data: Dataset, names: tuple[str, ...], rows: NDArray[np.int64]) -> Floats:
     """Return fields that are numbers as (rows, fields)."""
     return np.stack([np.asarray(data.numpy(name), np.float64)[rows] for name in names], axis=1)
+
+
+def held(values: Floats) -> Floats:
+    """Return rows of one series (rows, fields) with each gap filled by the value before it."""
+    known = np.where(np.isfinite(values), np.arange(len(values))[:, None], 0)
+    found: Floats = np.take_along_axis(values, np.maximum.accumulate(known, axis=0), axis=0)
+    return found
 
 
 def _looking_back(
@@ -245,10 +323,6 @@ def _add_context(
     data: Dataset, options: WindowOptions, plan: Plan, at: NDArray[np.int64], table: Columns
 ) -> None:
     """Add when it is, and whose series it is."""
-    if plan.time is None and options.horizon:
-        reason = "which row of its series is forecast first: rows are in order of time"
-        row = Field(name=ROW, kind=Kind.NUMBER, role=Role.TIME, reason=reason)
-        table.add(row, at.astype(np.float64))
     if plan.time is not None:
         moments = data.table[plan.time.name].take(at)
         orders_only = plan.by is not None and not options.horizon
@@ -262,3 +336,27 @@ def _add_context(
         kind = Kind.CATEGORY if options.horizon else Kind.ID
         by = plan.by.model_copy(update={"role": role, "kind": kind})
         table.add(by, data.table[plan.by.name].take(at))
+
+
+def _add_reach(
+    data: Dataset,
+    options: WindowOptions,
+    plan: Plan,
+    at: tuple[NDArray[np.int64], NDArray[np.int64]],
+    table: Columns,
+) -> None:
+    """Add when the last row that is forecast takes place; without a time, places of both ends.
+
+    ``at`` is the last row forecast, and the place of the first one in its series.
+    """
+    last, places = at
+    reason = "the last row forecast: splits are this far apart"
+    if plan.time is None:
+        why = "which row of its series is forecast first: rows are in order of time"
+        row = Field(name=ROW, kind=Kind.NUMBER, role=Role.TIME, reason=why)
+        table.add(row, places.astype(np.float64))
+        until: Any = places + options.horizon - 1.0
+    else:
+        until = data.table[plan.time.name].take(last)
+    kind = Kind.NUMBER if plan.time is None else plan.time.kind
+    table.add(Field(name=UNTIL, kind=kind, role=Role.IGNORE, reason=reason), until)
