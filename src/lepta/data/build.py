@@ -8,6 +8,7 @@ from typing import Any
 from lepta.core.errors import DataError, SchemaError, Where, suggest
 from lepta.core.schema import ARRAYS, MEDIA, Field, Kind, Role, Schema
 from lepta.core.values import label_of
+from lepta.data.boxes import classes_in, gather_boxes, holds_boxes
 from lepta.data.clean import Cleaned, clean_column, compact_dates
 from lepta.data.infer import Facts, guess, kind_of
 from lepta.data.issues import Issue
@@ -44,6 +45,8 @@ def build(raw: Raw, options: ReadOptions) -> Built:
     if options.task == MULTILABEL:
         separator = str(options.task_options.get("separator", ""))
         table = gather_labels(table, options.target, separator)
+    asked = options.kinds.get(options.target or "") == Kind.BOXES
+    table = gather_boxes(table, options.target, asked=asked)
     roles = _given_roles(raw, options, list(table.column_names))
     cleaned = {
         name: clean_column(
@@ -236,6 +239,12 @@ def _target(facts: Facts, kind: Kind | None, positive: str | None, raw: Raw) -> 
             name=facts.name, kind=Kind.MASK, role=Role.TARGET, reason=reason, classes=values
         )
     classes: tuple[str, ...]
+    if holds_boxes(facts.column):
+        classes = tuple(sorted(classes_in(facts.column), key=natural))
+        why = f"the target; boxes of {len(classes)} class(es)"
+        return Field(
+            name=facts.name, kind=Kind.BOXES, role=Role.TARGET, reason=why, classes=classes
+        )
     if holds_labels(facts.column):
         labels = {label for value in facts.column.to_pylist() for label in labels_in(value)}
         classes = tuple(sorted(labels, key=natural))

@@ -29,6 +29,7 @@ TASKS = Registry(
     {
         "anomaly": "lepta.tasks.anomaly:Anomaly",
         "binary": "lepta.tasks.classification:Binary",
+        "detection": "lepta.tasks.detection:Detection",
         "forecasting": "lepta.tasks.forecasting:Forecasting",
         "multiclass": "lepta.tasks.classification:Multiclass",
         "regression": "lepta.tasks.regression:Regression",

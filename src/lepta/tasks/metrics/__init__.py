@@ -12,6 +12,7 @@ _NUMBERS = "lepta.tasks.metrics.numbers"
 _QUANTILES = "lepta.tasks.quantile.metrics"
 _LABELS = "lepta.tasks.multilabel.metrics"
 _ORDERED = "lepta.tasks.ordinal.metrics"
+_BOXES = "lepta.tasks.detection.metrics"
 _SEGMENTATION = "lepta.tasks.segmentation.metrics"
 
 METRICS = Registry(
@@ -54,6 +55,13 @@ METRICS = Registry(
         "dice_per_image": f"{_SEGMENTATION}:dice_per_image",
         "pixel_accuracy": f"{_SEGMENTATION}:pixel_accuracy",
         "hausdorff95": f"{_SEGMENTATION}:hausdorff95",
+        "map50": f"{_BOXES}:map50",
+        "map": f"{_BOXES}:map_coco",
+        "map75": f"{_BOXES}:map75",
+        "recall100": f"{_BOXES}:recall100",
+        "box_precision": f"{_BOXES}:box_precision",
+        "box_recall": f"{_BOXES}:box_recall",
+        "box_f1": f"{_BOXES}:box_f1",
     },
 )
 """Names to :class:`Metric` objects; ``METRICS.get("auroc")(y, scores)``."""
