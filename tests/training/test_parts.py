@@ -12,7 +12,7 @@ from torch import nn
 
 from lepta.engine import Device
 from lepta.tasks.objective import objective_of
-from lepta.training.augment import blend, draw_places, move
+from lepta.training.augment import blend, compose, draw_places, move
 from lepta.training.finder import HIGHEST, LOWEST, find_learning_rate
 from lepta.training.layout import fast_layout
 from lepta.training.probes import Probe
@@ -132,6 +132,33 @@ def test_masks_move_with_their_images():
     moved, masks = move(images, theta), move(images, theta, "nearest")
     assert ((moved > 0.5) == (masks > 0.5)).float().mean() > 0.97
     assert (masks != images).any()
+
+
+@given(seed=st.integers(0, 1000), crop=st.floats(0.05, 1.0), mirror=st.booleans())
+def test_parts_shown_are_as_large_as_was_asked_and_lie_in_the_image(seed, crop, mirror):
+    plain = draw_places(16, torch.Generator().manual_seed(seed))
+    theta = draw_places(16, torch.Generator().manual_seed(seed), crop, mirror)
+    inner = torch.linalg.solve(
+        plain[:, :, :2], theta - torch.nn.functional.pad(plain[:, :, 2:], (2, 0))
+    )
+    area = torch.linalg.det(inner[:, :, :2])
+    assert (area.abs() >= crop * 0.999).all()
+    assert (area.abs() <= 1.001).all()
+    assert mirror or (area > 0).all()
+    reach = inner[:, :, :2].abs().sum(2) + inner[:, :, 2].abs()
+    assert (reach <= 1.001).all()
+
+
+def test_half_of_the_images_are_mirrored_and_maps_are_composed_in_order():
+    generator = torch.Generator().manual_seed(0)
+    theta = draw_places(400, generator, mirror=True)
+    assert 0.4 < (torch.linalg.det(theta[:, :, :2]) < 0).float().mean() < 0.6
+    images = torch.rand(1, 1, 8, 8, generator=generator)
+    flip = torch.tensor([[[-1.0, 0, 0], [0, 1, 0]]])
+    torch.testing.assert_close(move(images, flip), images.flip(3))
+    part = torch.tensor([[[0.5, 0, 0.5], [0, 0.5, -0.5]]])  # the upper right quarter
+    found = move(images.flip(3), part)
+    torch.testing.assert_close(move(images, compose(flip, part)), found)
 
 
 def test_blending_keeps_shares():

@@ -11,11 +11,20 @@ from torch.nn import functional
 from lepta.core.errors import TrainError
 
 
-def draw_places(count: int, generator: torch.Generator) -> Tensor:
+def draw_places(
+    count: int, generator: torch.Generator, crop: float = 1.0, mirror: bool = False
+) -> Tensor:
     """Return a random affine map an image, (count, 2, 3), from new places to old ones.
 
-    Up to 10 degrees, 10 % in size and 8 % in place; no mirroring, which would change the meaning
-    of signs and letters.
+    Up to 10 degrees, 10 % in size and 8 % in place.
+
+    Args:
+        count: number of images.
+        generator: draws all that is random.
+        crop: least share of an image's area that is shown, at a random place and up to a third
+            wider or higher than it was (Szegedy et al. 2015, arXiv:1409.4842); 1 shows all.
+        mirror: flip half of the images left to right, which changes the meaning of signs and
+            letters.
     """
     angle, size = _uniform(count, math.radians(10), generator), 1 + _uniform(count, 0.1, generator)
     theta = torch.zeros(count, 2, 3)
@@ -23,7 +32,30 @@ def draw_places(count: int, generator: torch.Generator) -> Tensor:
     theta[:, 1, 0] = torch.sin(angle) * size
     theta[:, 0, 1] = -theta[:, 1, 0]
     theta[:, :, 2] = (torch.rand(count, 2, generator=generator) * 2 - 1) * 0.16
+    if crop < 1:
+        theta = compose(theta, _draw_crops(count, generator, crop))
+    if mirror:
+        flipped = torch.rand(count, generator=generator) < 0.5
+        theta[flipped, :, 0] *= -1
     return theta
+
+
+def compose(outer: Tensor, inner: Tensor) -> Tensor:
+    """Return the affine maps (count, 2, 3) that go through ``inner`` first, then ``outer``."""
+    turned = outer[:, :, :2] @ inner
+    turned[:, :, 2] += outer[:, :, 2]
+    return turned
+
+
+def _draw_crops(count: int, generator: torch.Generator, least: float) -> Tensor:
+    """Return maps to random parts with at least the share ``least`` of each image's area."""
+    area = least + (1 - least) * torch.rand(count, generator=generator)
+    shape = torch.exp(_uniform(count, math.log(4 / 3) / 2, generator))
+    shape = shape.clamp(area.sqrt(), area.rsqrt())  # neither side is longer than the image's
+    sides = torch.stack([area.sqrt() * shape, area.sqrt() / shape], 1)
+    theta = torch.diag_embed(sides)
+    place = (torch.rand(count, 2, generator=generator) * 2 - 1) * (1 - sides)
+    return torch.cat([theta, place[:, :, None]], 2)
 
 
 def move(images: Tensor, theta: Tensor, mode: str = "bilinear") -> Tensor:
@@ -34,10 +66,13 @@ def move(images: Tensor, theta: Tensor, mode: str = "bilinear") -> Tensor:
     )
 
 
-def change(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return images 10 % brighter or darker, and with 10 % more or less contrast, at the most."""
-    contrast = 1 + _uniform(len(images), 0.1, generator)
-    brightness = _uniform(len(images), 0.1, generator)
+def change(images: Tensor, generator: torch.Generator, reach: float = 0.1) -> Tensor:
+    """Return images brighter or darker, and with more or less contrast, by ``reach`` at the most.
+
+    ``reach`` is a share of the range of intensities, 10 % where nothing else is said.
+    """
+    contrast = 1 + _uniform(len(images), reach, generator)
+    brightness = _uniform(len(images), reach, generator)
     return images * contrast.view(-1, 1, 1, 1) + brightness.view(-1, 1, 1, 1)
 
 

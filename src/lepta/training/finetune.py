@@ -44,7 +44,8 @@ class Finetune(Neural):
     """A pretrained network of images or texts, trained on with rates that fall towards its input.
 
     It begins with a linear head fitted on the features as they are, since training on from there
-    disturbs them less (Kumar et al. 2022, arXiv:2202.10054).
+    disturbs them less (Kumar et al. 2022, arXiv:2202.10054). With ``loop.mirror`` it also answers
+    by the mean over an image and its mirror image.
 
     Attributes:
         backbone: registered name of the pretrained network, a folder, or a Hugging Face model;
@@ -99,6 +100,7 @@ class Finetune(Neural):
             decay=self.decay,
             ratio=self.ratio,
             dropout=self.dropout,
+            mirror=self.loop.augment and self.loop.mirror,
         )
         self._begin(network, learned, task)
         if self.mode == "lora":

@@ -25,7 +25,11 @@ class LoopOptions:
         average: decay of the running mean of the weights, near 1, such as 0.999; 0 takes the
             weights themselves.
         patience: epochs without a better validation loss after which to stop.
-        augment: whether images are changed a little in each epoch.
+        augment: whether images are changed a little in each epoch: turned, moved, brightened.
+        crop: with ``augment``, the least share of an image's area that is shown, at a random
+            place; 1 shows all of it, 0.3 is usual in fine-tuning on few images.
+        mirror: with ``augment``, whether images are flipped left to right half of the time.
+        contrast: with ``augment``, by which share contrast and brightness change at the most.
         mixup: parameter of the beta distribution by which rows are blended; 0 blends none.
         focal: exponent of the focal loss, for classes of which one is rare; 0 is the plain loss.
         smoothing: share of each target spread over all classes.
@@ -50,6 +54,9 @@ class LoopOptions:
     average: float = 0.0
     patience: int = 8
     augment: bool = True
+    crop: float = 1.0
+    mirror: bool = False
+    contrast: float = 0.1
     mixup: float = 0.0
     focal: float = 0.0
     smoothing: float = 0.0

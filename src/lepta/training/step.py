@@ -99,10 +99,11 @@ class Stepper:
         generator = torch.Generator().manual_seed(seed)
         tensors, y = self.data.batch(rows), self.objective.targets(self.data.y, rows)
         if self.options.augment and any(self.pictures):
-            theta = draw_places(len(rows), generator)
+            crop, mirror, reach = self.options.crop, self.options.mirror, self.options.contrast
+            theta = draw_places(len(rows), generator, crop, mirror)
             y = self.objective.moved(y, theta)
             tensors = [
-                change(move(tensor, theta), generator) if picture else tensor
+                change(move(tensor, theta), generator, reach) if picture else tensor
                 for tensor, picture in zip(tensors, self.pictures, strict=True)
             ]
         weights = torch.from_numpy(self.data.weight(rows)).float().to(self.device.device)

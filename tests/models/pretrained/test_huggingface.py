@@ -94,6 +94,7 @@ def test_a_network_is_trained_on(
     mode: str, folder: Path, images: lepta.Dataset, tmp_path: Path
 ) -> None:
     settings = {"backbone": str(folder), "mode": mode, "depth": 2, "loop.epochs": 2}
+    settings |= {"loop.mirror": mode == "together"}
     context = Context(cache=tmp_path, threads=1)
     bundle = lepta.fit(images, learner="finetune", settings=settings, audit=False, context=context)
     assert next(m.value for m in bundle.manifest.metrics if m.name == "auroc") > 0.9
@@ -112,6 +113,20 @@ def test_rates_fall_towards_the_input_and_frozen_stages_learn_nothing(folder: Pa
     last = {id(p) for module in source.stages[-1] for p in module.parameters()}
     head = {id(p) for p in network.head.parameters()}
     assert {id(p) for p in network.parameters() if p.requires_grad} == last | head
+
+
+def test_the_mean_over_both_ways_does_not_depend_on_the_way(folder: Path) -> None:
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    source = pretrained(str(folder))
+    plain, both = (
+        Tuned(source, 0, 2, decay=0.5, ratio=0.2, dropout=0.0, mirror=mirror).eval()
+        for mirror in (False, True)
+    )
+    ways = plain.encode(images), plain.encode(images.flip(3))
+    assert not torch.allclose(*ways, atol=1e-4)
+    for values in (images, images.flip(3)):
+        torch.testing.assert_close(both.encode(values), (ways[0] + ways[1]) / 2)
+    torch.testing.assert_close(both.train().encode(images), ways[0])
 
 
 def test_pickled_weights_are_refused_with_the_remedy(folder: Path, tmp_path: Path) -> None:

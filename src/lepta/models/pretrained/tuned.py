@@ -25,6 +25,7 @@ class Tuned(nn.Module):
         decay: by how much each stage's learning rate is less than the next one's.
         ratio: rate of the last stage, as a share of the head's.
         dropout: share of the features that is dropped in training.
+        mirror: whether features of an image are means over it and its mirror image, once trained.
     """
 
     center: Tensor
@@ -41,8 +42,10 @@ class Tuned(nn.Module):
         decay: float,
         ratio: float,
         dropout: float,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
+        self.mirror = mirror
         self.network = source.network
         self.stages, self.decay, self.ratio = source.stages, decay, ratio
         self.table = table
@@ -80,6 +83,8 @@ class Tuned(nn.Module):
         if values.ndim == 4:
             values = values.expand(-1, 3, -1, -1) if values.shape[1] == 1 else values[:, :3]
         encoded: Tensor = self.network(values)
+        if self.mirror and not self.training and values.ndim == 4:
+            encoded = (encoded + self.network(values.flip(3))) / 2
         return torch.cat([arrays[0], encoded], 1) if self.table else encoded
 
     def normalised(self, *arrays: Tensor) -> Tensor:
