@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from lepta.core.errors import missing_extra
+from lepta.core.events import Context
 from lepta.core.schema import Schema
 from lepta.models.custom.adapted import Outputs, adapt, try_out
-from lepta.models.custom.given import is_keras
+from lepta.models.custom.given import is_keras, load_model
 from lepta.models.front import Front, ImageOptions
 from lepta.tasks import Task
 from lepta.training.loop import LoopOptions
-from lepta.training.neural import Neural
+from lepta.training.neural import Neural, NeuralFitted
+
+if TYPE_CHECKING:
+    from lepta.data import Dataset
 
 _TRIAL = 4
 
@@ -36,7 +41,7 @@ class Torch(Neural):
 
     Attributes:
         model: the module, its class, a function that returns it, or "file.py:name".
-        outputs: whether it ends in logits or probabilities; "auto" looks at its last layer.
+        outputs: whether it ends in logits or probabilities; "auto" looks at its last step.
     """
 
     loop: LoopOptions = field(default_factory=_plain_loop)
@@ -55,7 +60,13 @@ class Torch(Neural):
         shapes = {name: arrays[name].shape for name in front.names}
         network = adapt(self.model, shapes, task, self.outputs)
         try_out(network, [arrays[name][:_TRIAL] for name in front.names], task, self.model)
-        return network, self.loop
+        usual = _plain_loop()
+        wishes: dict[str, Any] = {
+            name: value
+            for name, value in network.wishes.items()
+            if getattr(self.loop, name) == getattr(usual, name)
+        }
+        return network, replace(self.loop, **wishes)
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,8 @@ class Keras(Torch):
     """A Keras 3 model on the torch backend, trained by Lepta's loop.
 
     A final sigmoid or softmax is recognised, images come in the layout of its layers, and learning
-    rate, weight decay and loss are those it was compiled with.
+    rate, weight decay and loss are those it was compiled with, where the options of the loop do
+    not say otherwise.
     """
 
     name = "keras"
@@ -71,24 +83,10 @@ class Keras(Torch):
     def image_options(self) -> ImageOptions:
         from lepta.models.custom.kerasmodel import image_size
 
-        size = self.size or (image_size(self.model) if is_keras(self.model) else None)
-        return ImageOptions(size=size)
+        model = load_model(self.model) if isinstance(self.model, str) else self.model
+        return ImageOptions(size=self.size or (image_size(model) if is_keras(model) else None))
 
-    def build(
-        self, front: Front, arrays: Mapping[str, NDArray[np.float32]], task: Task
-    ) -> tuple[nn.Module, LoopOptions]:
-        try:
-            from lepta.models.custom.kerasmodel import compiled
-        except ModuleNotFoundError as error:
-            raise missing_extra("keras", "keras", "A Keras model") from error
-        network, loop = super().build(front, arrays, task)
-        said = compiled(self.model, task)
-        if said.learning_rate is None or self.loop.learning_rate != _plain_loop().learning_rate:
-            return network, loop
-        return network, replace(
-            loop,
-            learning_rate=said.learning_rate,
-            weight_decay=said.weight_decay,
-            focal=said.focal,
-            smoothing=said.smoothing,
-        )
+    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> NeuralFitted:
+        if find_spec("keras") is None:
+            raise missing_extra("keras", "keras", "A Keras model")
+        return super().fit(train, valid, task, context)

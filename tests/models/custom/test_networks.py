@@ -1,6 +1,7 @@
 """Torch modules and Keras models inside Lepta's loop and graph."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,19 @@ import lepta
 from lepta.core.errors import ConfigError, TrainError
 from lepta.core.events import Context
 from lepta.models.custom.adapted import adapt, try_out
+from lepta.models.front import ImageOptions, fit_front
 from lepta.runtime import Predictor
 from lepta.serving import start
-from lepta.tasks import Binary, Multiclass, Regression
+from lepta.tasks import Binary, Multiclass, Multilabel, Ordinal, Regression, Task
+from lepta.training.custom import Keras, Torch
+from lepta.training.layout import fast_layout
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 BINARY = Binary(target="t", classes=("no", "yes"))
 THREE = Multiclass(target="t", classes=("a", "b", "c"))
+LABELS = Multilabel(target="t", classes=("a", "b", "c"))
+GRADES = Ordinal(target="t", classes=("1", "2", "3", "4"))
 TABLE = {"table": (8, 4)}
 SETTINGS = {"loop.epochs": 3, "loop.device": "cpu:fp32"}
 
@@ -108,6 +114,114 @@ def test_probabilities_are_taken_back_to_logits(layers: Any, task: Any, outputs:
     np.testing.assert_allclose(inside, wanted, atol=1e-6)
 
 
+class Ending(nn.Module):
+    """Ends in a function, which no list of layers shows."""
+
+    def __init__(self, width: int, end: str) -> None:
+        super().__init__()
+        self.dense, self.end = nn.Linear(4, width), end
+
+    def forward(self, table: torch.Tensor) -> torch.Tensor:
+        raw = self.dense(table)
+        if self.end == "two":
+            return torch.cat([1 - torch.sigmoid(raw), torch.sigmoid(raw)], 1)
+        ends = {
+            "sigmoid": lambda: torch.sigmoid(raw),
+            "flat": lambda: torch.sigmoid(raw).squeeze(1),
+            "softmax": lambda: torch.softmax(raw, 1),
+            "log": lambda: torch.log_softmax(raw, 1),
+        }
+        return ends[self.end]()
+
+
+def scores_of(network: nn.Module, task: Task, arrays: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return task.finish(network(torch.from_numpy(arrays)).numpy())
+
+
+@pytest.mark.parametrize(
+    ("width", "end", "task", "outputs"),
+    [
+        (1, "sigmoid", BINARY, "auto"),
+        (1, "flat", BINARY, "auto"),
+        (1, "two", BINARY, "auto"),
+        (3, "softmax", THREE, "auto"),
+        (3, "log", THREE, "auto"),
+        (3, "sigmoid", LABELS, "auto"),
+        (3, "sigmoid", LABELS, "probabilities"),
+    ],
+)
+def test_probabilities_are_found_wherever_they_come_from(
+    width: int, end: str, task: Any, outputs: Any
+) -> None:
+    torch.manual_seed(0)
+    module = Ending(width, end)
+    arrays = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    network = adapt(module, TABLE, task, outputs).eval()
+    try_out(network, [arrays], task, module)
+    alone = module(torch.from_numpy(arrays)).detach().numpy().reshape(8, -1)
+    alone = np.exp(alone) if end == "log" else alone
+    wanted = np.hstack([1 - alone, alone]) if alone.shape[1] == 1 else alone
+    np.testing.assert_allclose(scores_of(network, task, arrays), wanted, atol=1e-6)
+
+
+def test_steps_of_ordered_classes_are_probabilities_of_their_own() -> None:
+    module = Ending(3, "sigmoid")
+    arrays = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    network = adapt(module, TABLE, GRADES).eval()
+    try_out(network, [arrays], GRADES, module)
+    above = np.cumprod(module(torch.from_numpy(arrays)).detach().numpy(), axis=1)
+    wanted = np.hstack([np.ones((8, 1)), above]) - np.hstack([above, np.zeros((8, 1))])
+    np.testing.assert_allclose(scores_of(network, GRADES, arrays), wanted, atol=1e-6)
+
+
+def test_probabilities_stay_finite_in_half_precision() -> None:
+    network = adapt(Ending(1, "sigmoid"), TABLE, BINARY, "probabilities")
+    with torch.autocast("cpu", torch.bfloat16):
+        raw = network(torch.full((2, 4), 100.0))
+    assert bool(raw.isfinite().all())
+
+
+class OfTheBatch(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, 2))
+
+
+class AlwaysRandom(nn.Linear):
+    def forward(self, table: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.dropout(table, 0.5))
+
+
+@pytest.mark.parametrize("module", [OfTheBatch(), AlwaysRandom(4, 2)], ids=["batch", "random"])
+def test_a_module_whose_answers_depend_on_other_rows_is_refused(module: nn.Module) -> None:
+    arrays = [np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)]
+    with pytest.raises(TrainError, match=r"eval\(\)|when it is alone|one row must do|more than 1"):
+        try_out(adapt(module, TABLE, BINARY), arrays, BINARY, module)
+
+
+class Looking(nn.Module):
+    """Uses what a layer in the middle of a sequence gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        between = self.layers[:2](images)
+        return torch.cat([between.mean((2, 3)), self.layers[2](between).mean((2, 3))], 1)
+
+
+def test_a_fast_layout_changes_nothing_while_it_lasts_or_after() -> None:
+    images = torch.randn(2, 1, 16, 16)
+    row = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2), nn.MaxPool2d(3, 1), nn.ReLU())
+    for module in (Looking(), row):
+        before, layers = module(images), [str(layer) for layer in module.modules()]
+        with fast_layout(module):
+            torch.testing.assert_close(module(images), before)
+        torch.testing.assert_close(module(images), before)
+        assert [str(layer) for layer in module.modules()] == layers
+
+
 def test_the_module_given_is_not_changed() -> None:
     module = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid())
     network = adapt(module, TABLE, BINARY)
@@ -183,14 +297,67 @@ def test_what_keras_was_compiled_with_is_heeded(keras: Any) -> None:
     from lepta.models.custom.kerasmodel import compiled
 
     model = reference(keras)
-    assert compiled(model, BINARY).learning_rate == pytest.approx(1e-3)
+    assert compiled(model, BINARY)["learning_rate"] == pytest.approx(1e-3)
     smooth = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
     model.compile(optimizer=keras.optimizers.AdamW(3e-4, weight_decay=0.01), loss=smooth)
     said = compiled(model, THREE)
-    assert said.learning_rate == pytest.approx(3e-4)
-    assert (said.weight_decay, said.smoothing) == (pytest.approx(0.01), pytest.approx(0.1))
+    assert said["learning_rate"] == pytest.approx(3e-4)
+    assert (said["weight_decay"], said["smoothing"]) == pytest.approx((0.01, 0.1))
     with pytest.raises(ConfigError, match="'categorical_crossentropy', and the task is regression"):
         compiled(model, Regression(target="y"))
+    model.compile(optimizer=keras.optimizers.SGD(0.5), loss="binary_crossentropy")
+    assert "learning_rate" not in compiled(model, LABELS)
+
+
+KERAS_FILE = """
+import keras
+layers = keras.layers
+model = keras.Sequential([keras.Input((20, 20, 1)), layers.Flatten(), layers.Dense(1, "sigmoid")])
+loss = keras.losses.BinaryFocalCrossentropy(gamma=3.0, label_smoothing=0.1)
+model.compile(optimizer=keras.optimizers.Adam(7e-4), loss=loss)
+
+def make():
+    return model
+"""
+
+
+@pytest.mark.parametrize(("name", "learner"), [("model", Keras), ("make", Torch)])
+def test_what_was_compiled_counts_however_the_model_is_named(
+    name: str, learner: Any, keras: Any, tmp_path: Path, context: Context
+) -> None:
+    (tmp_path / "net.py").write_text(KERAS_FILE)
+    chosen = learner(model=f"{tmp_path / 'net.py'}:{name}")
+    assert chosen.image_options().size == (20 if learner is Keras else None)
+    data = pictures(12, 20)
+    front = fit_front(data, style="dense", image=ImageOptions(size=20), context=context)
+    _, loop = chosen.build(front, front.run(data, context), data.task)
+    assert (loop.learning_rate, loop.focal, loop.smoothing) == pytest.approx((7e-4, 3.0, 0.1))
+    own = replace(chosen, loop=replace(chosen.loop, learning_rate=0.02))
+    _, loop = own.build(front, front.run(data, context), data.task)
+    assert (loop.learning_rate, loop.focal, loop.smoothing) == pytest.approx((0.02, 3.0, 0.1))
+
+
+@pytest.mark.parametrize("end", ["activation", "layer"])
+def test_keras_probabilities_of_any_task_are_taken_back_to_logits(keras: Any, end: str) -> None:
+    dense = keras.layers.Dense
+    labels = (
+        [dense(3, activation="sigmoid")]
+        if end == "activation"
+        else [dense(3), keras.layers.Activation("sigmoid")]
+    )
+    classes = (
+        [dense(3, activation="softmax")]
+        if end == "activation"
+        else [dense(3), keras.layers.Softmax()]
+    )
+    arrays = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    for layers, task in ((labels, LABELS), (classes, THREE)):
+        model = keras.Sequential([keras.Input((4,)), *layers])
+        network = adapt(model, TABLE, task).eval()
+        try_out(network, [arrays], task, "model")
+        with torch.no_grad():
+            wanted = model(torch.from_numpy(arrays)).numpy()
+        np.testing.assert_allclose(scores_of(network, task, arrays), wanted, atol=1e-6)
 
 
 def test_a_built_keras_model_keeps_weights_layout_and_answers(keras: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import random
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lepta.core.errors import ConfigError
-from lepta.models.custom.adapted import Adapted, Outputs
+from lepta.models.custom.adapted import Adapted, Outputs, expected
 from lepta.models.custom.given import called, require_torch_backend
 from lepta.tasks import Task
 
@@ -28,6 +27,8 @@ _CLASSES = frozenset(
     }
 )
 _NUMBERS = frozenset({"mse", "mean_squared_error"})
+_ALIKE = ("adam", "adamw", "nadam")
+"""Optimisers whose learning rates suit that of the loop, AdamW."""
 
 
 class KerasBody(nn.Module):
@@ -46,16 +47,6 @@ class KerasBody(nn.Module):
         return scores
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """What ``model.compile`` said, as far as Lepta's loop heeds it."""
-
-    learning_rate: float | None = None
-    weight_decay: float = 0.0
-    focal: float = 0.0
-    smoothing: float = 0.0
-
-
 def adapt_keras(model: Any, task: Task, outputs: Outputs) -> Adapted:
     """Return a copy of a Keras model, its final sigmoid or softmax taken off, ready to train.
 
@@ -63,41 +54,47 @@ def adapt_keras(model: Any, task: Task, outputs: Outputs) -> Adapted:
         ConfigError: Keras computes by another library, or the compiled loss is not the task's.
     """
     require_torch_backend()
+    wishes = compiled(model, task)
     copied = _copy(model)
-    bare = outputs != "logits" and task.is_classification and _take_off(copied)
-    probabilities = outputs == "probabilities" or (outputs == "auto" and _says_probabilities(model))
+    bare = outputs != "logits" and task.bounded and _take_off(copied)
+    if outputs == "auto" and _says_probabilities(model):
+        outputs = "probabilities"
     return Adapted(
         KerasBody(copied),
         task,
-        probabilities=task.is_classification and probabilities and not bare,
+        probabilities=expected(task, outputs, bare=bare),
         factor=255.0 if _rescales(copied) else 1.0,
+        wishes=wishes,
     )
 
 
-def compiled(model: Any, task: Task) -> Compiled:
-    """Return what the loop should heed of ``model.compile``.
+def compiled(model: Any, task: Task) -> dict[str, float]:
+    """Return what ``model.compile`` said, as options of the loop; nothing where it was not called.
+
+    The learning rate is heeded where the optimiser is one of Adam's kind, as the loop's is.
 
     Raises:
         ConfigError: the loss is not one for the task.
     """
     if not getattr(model, "compiled", False):
-        return Compiled()
+        return {}
     loss, optimiser = getattr(model, "loss", None), getattr(model, "optimizer", None)
     name = _loss_name(loss)
-    known = _CLASSES if task.is_classification else _NUMBERS
+    known = _CLASSES if task.bounded else _NUMBERS
     if name and name not in known:
         raise ConfigError(
             f"{called(model)} is compiled with the loss {name!r}, and the task is {task.name}.",
             fix=f"Compile it with one of {', '.join(sorted(known))}, or give it uncompiled.",
         )
-    rate = getattr(optimiser, "learning_rate", None)
-    rate = getattr(rate, "value", rate)
-    return Compiled(
-        learning_rate=None if rate is None else float(rate),
-        weight_decay=float(getattr(optimiser, "weight_decay", None) or 0.0),
-        focal=float(getattr(loss, "gamma", 2.0)) if "focal" in name else 0.0,
-        smoothing=float(getattr(loss, "label_smoothing", 0.0) or 0.0),
-    )
+    said = {
+        "weight_decay": float(getattr(optimiser, "weight_decay", None) or 0.0),
+        "focal": float(getattr(loss, "gamma", 2.0)) if "focal" in name else 0.0,
+        "smoothing": float(getattr(loss, "label_smoothing", 0.0) or 0.0),
+    }
+    if type(optimiser).__name__.lower() in _ALIKE:
+        rate: Any = getattr(optimiser, "learning_rate", None)
+        said["learning_rate"] = float(getattr(rate, "value", rate))
+    return said
 
 
 def image_size(model: Any) -> int | None:
