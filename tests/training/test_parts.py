@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lepta.engine import Device
+from lepta.models.networks import Network, ReferenceCnn
 from lepta.tasks.objective import objective_of
 from lepta.training.augment import blend, compose, draw_places, move
 from lepta.training.finder import HIGHEST, LOWEST, find_learning_rate
@@ -59,9 +60,9 @@ def test_schedules_stay_between_zero_and_one(name):
         assert shares[0] < 0.1
 
 
-def test_the_fast_layout_changes_no_value_and_no_gradient(network, train):
+def test_the_fast_layout_changes_no_value_and_no_gradient(train):
     images = torch.from_numpy(train.arrays[0][:8])
-    network.eval()
+    network = Network([ReferenceCnn(1, 16)], 64, 2).eval()
 
     def gradients():
         network.zero_grad()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from lepta.core.errors import ConfigError
 from lepta.core.events import Context
@@ -17,13 +16,13 @@ from lepta.core.schema import Kind, Schema
 from lepta.models.front import ImageOptions, fit_front
 from lepta.models.front.front import TABLE
 from lepta.models.front.text import TextFront
-from lepta.models.learner import center_and_scale
 from lepta.models.linear import fit_weights
 from lepta.models.pretrained import Pretrained, pretrained
 from lepta.models.pretrained.adapters import adapters
 from lepta.models.pretrained.base import Pooling
 from lepta.models.pretrained.tuned import Tuned, encode
 from lepta.tasks import Task
+from lepta.tasks.objective import objective_of
 from lepta.training.loop import LoopOptions, Rows, train_network
 from lepta.training.neural import Neural, NeuralFitted, prepared_rows
 
@@ -107,9 +106,11 @@ class Finetune(Neural):
             with adapters(network, self.rank):
                 train_network(network, learned, watched, task, self.loop, context)
         else:
-            for depth, loop in self.phases(len(source.stages)):
+            phases = self.phases(len(source.stages))
+            for number, (depth, loop) in enumerate(phases):
                 network.unfreeze(depth)
-                train_network(network, learned, watched, task, loop, context)
+                part = context.share(len(phases) - number)
+                train_network(network, learned, watched, task, loop, part)
         shapes: Mapping[str, Any] = {name: array.shape for name, array in arrays.items()}
         return NeuralFitted(front, task, network, shapes, self.name)
 
@@ -132,13 +133,13 @@ class Finetune(Neural):
     def _begin(self, network: Tuned, learned: Rows, task: Task) -> None:
         """Fit the head on the features as they are."""
         features = encode(network, learned.arrays)
-        y: NDArray[Any] = learned.y
-        if not task.is_classification:
-            center, scale = center_and_scale(y)
-            y = (y - center) / scale
         shift, spread = features.mean(0), features.std(0) + _LEAST_SPREAD
         normal = ((features - shift) / spread).astype(np.float32)
-        network.begin(shift, spread, *fit_weights(normal, y, task, self.strength, learned.weights))
+        weights, bias = fit_weights(normal, learned.y, task, self.strength, learned.weights)
+        objective = objective_of(task)
+        objective.fit(learned.y)  # the network brings what the head gives to the target's unit
+        center, scale = objective.center.numpy(), objective.scale.numpy()
+        network.begin(shift, spread, weights / scale, (bias - center) / scale)
 
     def phases(self, stages: int) -> list[tuple[int, LoopOptions]]:
         """Return how many stages learn, and how, one phase after the other."""

@@ -14,8 +14,15 @@ from lepta.core.events import Context
 from lepta.models.pretrained import get_backbone, pretrained
 from lepta.models.pretrained.tuned import Tuned
 from lepta.runtime.session import open_session
+from lepta.tasks import Multilabel, Ordinal, Quantile, Regression, Task
+from lepta.tasks.objective import objective_of
+from lepta.training.finetune import Finetune
+from lepta.training.rows import Rows
 
 transformers = pytest.importorskip("transformers")
+LABELS = Multilabel(target="t", classes=("a", "b"))
+QUANTILES, PRICE = Quantile(target="t"), Regression(target="t")
+GRADES = Ordinal(target="t", classes=("1", "2", "3"))
 
 
 def vit() -> Any:
@@ -60,7 +67,14 @@ def images() -> lepta.Dataset:
     return lepta.Dataset.read(columns, target="lesion").split(valid=0.2, test=0.2, seed=0)
 
 
-@pytest.mark.parametrize(("make", "size"), [(vit, 32), (convnext, 224)])
+def swin() -> Any:
+    config = transformers.SwinConfig(
+        image_size=32, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[2, 2], window_size=4
+    )
+    return transformers.SwinModel(config)
+
+
+@pytest.mark.parametrize(("make", "size"), [(vit, 32), (convnext, 224), (swin, 32)])
 def test_the_graph_gives_what_the_library_gives(make: Any, size: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     make().save_pretrained(tmp_path)
@@ -69,14 +83,20 @@ def test_the_graph_gives_what_the_library_gives(make: Any, size: int, tmp_path: 
     assert len(source.stages) > 1
     backbone = get_backbone(str(tmp_path))
     values = np.random.default_rng(0).uniform(size=(3, 3, size, size)).astype(np.float32)
-    (got,) = open_session(backbone.model.SerializeToString()).run(None, {"images": values})
+    session = open_session(backbone.model.SerializeToString())
+    name = session.get_inputs()[0].name
+    (got,) = session.run(None, {name: values})
+    for row in range(3):
+        (alone,) = session.run(None, {name: values[row : row + 1]})
+        np.testing.assert_allclose(alone[0], got[row], atol=1e-5)
     library = make().from_pretrained(tmp_path).eval()
     normal = (values - np.array([0.485, 0.456, 0.406]).reshape(3, 1, 1)) / np.array(
         [0.229, 0.224, 0.225]
     ).reshape(3, 1, 1)
     with torch.no_grad():
         hidden = library(torch.tensor(normal, dtype=torch.float32)).last_hidden_state
-    wanted = hidden[:, 0] if hidden.ndim == 3 else hidden.mean((2, 3))
+    pooled = {vit: lambda: hidden[:, 0], swin: lambda: hidden.mean(1)}  # it has no class token
+    wanted = pooled.get(make, lambda: hidden.mean((2, 3)))()
     np.testing.assert_allclose(got, wanted.numpy(), atol=1e-4)
 
 
@@ -137,6 +157,49 @@ def test_pickled_weights_are_refused_with_the_remedy(folder: Path, tmp_path: Pat
     with pytest.raises(TrainError, match=r"pickled weights only .pytorch_model.bin.") as caught:
         pretrained(str(tmp_path))
     assert "save_pretrained" in str(caught.value)
+
+
+def test_a_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    """The library would draw them at random, with a word that nobody sees."""
+    from safetensors.torch import load_file, save_file
+
+    vit().save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    whole = load_file(path)
+    without = {key: t.clone() for key, t in whole.items() if "pooler" not in key}
+    save_file(without, path, metadata={"format": "pt"})
+    pretrained(str(tmp_path))
+    partly = {key: t for key, t in without.items() if "layer.1." not in key}
+    save_file(partly, path, metadata={"format": "pt"})
+    with pytest.raises(TrainError, match=r"lacks \d+ of its weights, such as .*layers?\.1\."):
+        pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize("task", [LABELS, QUANTILES, GRADES, PRICE], ids=lambda task: task.name)
+def test_the_head_begins_well_for_every_task(task: Task, folder: Path) -> None:
+    """Before any training: the targets are those of the task, in its own unit."""
+    random = np.random.default_rng(0)
+    level = random.uniform(size=100)
+    images = np.broadcast_to(level[:, None, None, None], (100, 3, 32, 32)).astype(np.float32)
+    y = {
+        "multilabel": np.stack([level > 0.3, level > 0.8], 1).astype(np.float32),
+        "quantile": 5000 + 900 * level,
+        "ordinal": np.digitize(level, [0.3, 0.8]),
+        "regression": 5000 + 900 * level,
+    }[task.name]
+    learner = Finetune(strength=1.0)
+    source = pretrained(str(folder))
+    network = Tuned(source, 0, task.raw_width, decay=1.0, ratio=1.0, dropout=0.0)
+    learner._begin(network, Rows([images], y), task)
+    objective = objective_of(task)
+    objective.fit(y)
+    network.center.copy_(objective.center)
+    network.scale.copy_(objective.scale)
+    with torch.no_grad():
+        scores = task.finish(network.eval()(torch.from_numpy(images)).numpy())
+    value = task.metric(task.metrics[0])(y, scores, None)
+    good = {"multilabel": value > 0.9, "quantile": value < 80, "ordinal": value > 0.8}
+    assert good.get(task.name, value < 200), value
 
 
 def test_code_of_a_model_is_never_run(folder: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Pooling = Literal["auto", "mean", "cls"]
 """How vectors of tokens or patches become one: their mean, or that of the class token, the first.
-"auto" is the mean, but the first for transformers of images."""
+"auto" is the mean, but the class token's for models of images that have one."""
 
 BACKBONES = Registry(
     "lepta.backbones",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +17,8 @@ from lepta.models.pretrained.base import Pooling, Pretrained
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5")
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_CLASS_TOKENS = {"cls_token", "class_token", "class_embedding"}
+"""What models of images call the token that stands for the whole image."""
 _SIDE = 224
 _LENGTH = 256
 
@@ -32,7 +34,8 @@ def hugging_face(name: str, pooling: Pooling = "auto") -> Pretrained:
     Raises:
         MissingExtraError: transformers is not installed.
         ConfigError: there is no such pooling, or the model is of another kind.
-        TrainError: the model cannot be had, has pickled weights only, or wants to run its code.
+        TrainError: the model cannot be had, lacks weights or has pickled ones only, or wants to
+            run its code.
     """
     if pooling not in get_args(Pooling):
         raise ConfigError(
@@ -48,14 +51,16 @@ def hugging_face(name: str, pooling: Pooling = "auto") -> Pretrained:
     with _quiet(), _explained(name):
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
         images = hasattr(config, "num_channels") and not hasattr(config, "vocab_size")
-        model = transformers.AutoModel.from_pretrained(
+        model, loaded = transformers.AutoModel.from_pretrained(
             name,
             config=config,
             trust_remote_code=False,
             use_safetensors=True,
             attn_implementation="eager" if not images or _has_tokens(config) else None,
             dtype=torch.float32,
+            output_loading_info=True,
         )
+    _refuse_gaps(name, loaded["missing_keys"])
     model.eval()
     if getattr(config, "is_encoder_decoder", False):
         raise ConfigError(f"{name} writes texts; Lepta takes encoders.", fix="Take its encoder.")
@@ -100,7 +105,7 @@ class _ImageFeatures(nn.Module):
         hidden: Tensor = self.model((images - self.mean) / self.std).last_hidden_state
         if hidden.ndim == 4:
             return hidden.mean((2, 3))
-        return hidden.mean(1) if self.pooling == "mean" else hidden[:, 0]
+        return hidden[:, 0] if self.pooling == "cls" else hidden.mean(1)
 
 
 def _texts(name: str, model: Any, config: Any, pooling: Pooling) -> Pretrained:
@@ -134,6 +139,9 @@ def _texts(name: str, model: Any, config: Any, pooling: Pooling) -> Pretrained:
 
 def _images(name: str, model: Any, config: Any, pooling: Pooling) -> Pretrained:
     mean, std, size = _processing(name, config)
+    if pooling == "auto":
+        last = {key.rsplit(".", 1)[-1] for key, _ in model.named_parameters()}
+        pooling = "cls" if last & _CLASS_TOKENS else "mean"
     network = _ImageFeatures(model, mean, std, pooling)
     with torch.no_grad():
         features = int(network(torch.zeros(1, 3, size, size)).shape[1])
@@ -193,6 +201,22 @@ def _stages(model: Any) -> tuple[tuple[nn.Module, ...], ...]:
     stages: list[tuple[nn.Module, ...]] = [(layer,) for layer in layers]
     stages[-1] = (*stages[-1], *after)
     return (tuple(before), *stages) if before else tuple(stages)
+
+
+def _refuse_gaps(name: str, missing: Iterable[str]) -> None:
+    """Refuse a model without some of its weights, in whose place the library puts random ones.
+
+    A pooler may lack them: what it gives is not used.
+
+    Raises:
+        TrainError: weights are missing.
+    """
+    lacking = sorted(key for key in missing if "pooler" not in key.split("."))
+    if lacking:
+        raise TrainError(
+            f"The model {name!r} lacks {len(lacking)} of its weights, such as {lacking[0]}.",
+            fix="Take a complete copy of it, or one of the same architecture as its config.json.",
+        )
 
 
 def _refuse_pickles(folder: Path) -> None:
