@@ -12,6 +12,7 @@ from lepta.engine.worker import Alone
 from lepta.tasks import Regression
 from lepta.training.loop import predict_network, train_as, train_network
 from lepta.training.rows import Rows
+from lepta.training.state import identity
 
 KINDS = {
     "plain": {},
@@ -109,15 +110,38 @@ def test_another_training_never_goes_on_from_the_state_of_this(
     options = replace(options, checkpoint=str(runs), epochs=1)
     start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     other = Rows(train.arrays, 1 - train.y)
-    for data, given, seed in (
-        (train, options, 1),
-        (train, replace(options, weight_decay=0.1), 1),
-        (other, options, 1),
-        (train, options, 2),
+    brighter = train.arrays[0].copy()
+    brighter[1] += 0.1
+    weighed = replace(train, weights=np.linspace(0.5, 1.5, len(train)))
+    turned = task.model_copy(update={"classes": ("yes", "no")})
+    for data, watched, asked, given, seed in (
+        (train, valid, task, options, 1),
+        (train, valid, task, replace(options, weight_decay=0.1), 1),
+        (other, valid, task, options, 1),
+        (train, valid, task, options, 2),
+        (replace(train, arrays=[brighter]), valid, task, options, 1),
+        (weighed, valid, task, options, 1),
+        (train, train, task, options, 1),
+        (train, valid, turned, options, 1),
     ):
         network.load_state_dict(start)
-        train_network(network, data, valid, task, given, replace(context, seed=seed))
-    assert len(list(runs.iterdir())) == 4
+        train_network(network, data, watched, asked, given, replace(context, seed=seed))
+    assert len(list(runs.iterdir())) == 8
+
+
+def test_what_the_weights_do_not_show_tells_trainings_apart(network, train, valid, task, options):
+    def name():
+        return identity(network, train, valid, task, options, 1)
+
+    names = [name(), name()]
+    network.encoders[0].body[4].p = 0.3
+    names.append(name())
+    network.encoders[0].requires_grad_(False)
+    names.append(name())
+    network.parameter_groups = lambda: [{"params": [*network.head.parameters()], "scale": 0.5}]
+    names.append(name())
+    assert names[0] == names[1]
+    assert len(set(names)) == 4
 
 
 def test_it_stops_when_validation_no_longer_improves(network, train, task, options, context):

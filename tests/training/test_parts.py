@@ -125,6 +125,18 @@ def test_gradients_of_the_workers_average_to_that_of_the_batch(network, train, t
             torch.testing.assert_close(sum(found) / 3, wanted, rtol=1e-3, atol=1e-6)
 
 
+def test_workers_exchange_gradients_equally_often(network, train, task, options):
+    def count(stepper):
+        forward, calls = stepper.forward, []
+        stepper.forward = lambda *args: calls.append(1) or forward(*args)
+        stepper(np.arange(9), 0, 0.01)
+        return len(calls)
+
+    options = replace(options, accumulate=5)
+    places = [(0, 2), (1, 2)]
+    assert [count(s) for s in steppers(network, train, task, options, places)] == [5, 5]
+
+
 def test_masks_move_with_their_images():
     generator = torch.Generator().manual_seed(0)
     images = (torch.rand(4, 1, 32, 32, generator=generator) > 0.5).float()

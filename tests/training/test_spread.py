@@ -7,13 +7,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import lepta
-from lepta.core.events import Context
+from lepta.core.events import Context, Event, StageAdvanced
 from lepta.data.simulate import simulate_ct
 from lepta.training.loop import predict_network, train_network
+from lepta.training.rows import Rows
 
 FIT = """
 import sys
@@ -74,3 +76,37 @@ def test_two_workers_learn_what_one_does(network, train, valid, task, options, c
     network.load_state_dict(start)
     again = train_network(network, train, valid, task, options, context)
     assert all(torch.equal(again.state_dict()[name], weights[name]) for name in weights)
+
+
+def test_workers_agree_on_a_short_schedule_and_on_parts(
+    network, train, valid, task, options, context
+) -> None:
+    """Each has its own clock, and of nine rows one has five and the other four."""
+    options = replace(
+        options, epochs=10**6, patience=10**6, batch=9, accumulate=5, workers=2, strategy="fsdp"
+    )
+    events: list[Event] = []
+    began = time.monotonic()
+    limited = replace(context, deadline=began + 12, report=events.append)
+    small = [Rows([rows.arrays[0][:27]], rows.y[:27]) for rows in (train, valid)]
+    train_network(network, *small, task, options, limited)
+    assert time.monotonic() - began < 60
+    assert sum(isinstance(event, StageAdvanced) for event in events) > 1
+
+
+def test_shards_and_copies_are_trained_alike(network, train, valid, task, options, context) -> None:
+    start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    losses = []
+    for changes in ({"workers": 1}, {"workers": 2}, {"workers": 2, "strategy": "fsdp"}):
+        events: list[Event] = []
+        network.load_state_dict(start)
+        network.encoders[0].body[1] = torch.nn.Identity()  # else workers normalise apart
+        network.encoders[0].body[4] = torch.nn.Identity()
+        start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        given = replace(options, average=0.9, epochs=2, **changes)
+        reporting = replace(context, report=events.append)
+        train_network(network, train, valid, task, given, reporting)
+        values = [event.values for event in events if isinstance(event, StageAdvanced)]
+        losses.append([(value["loss"], value["valid_loss"]) for value in values])
+    for found in losses[1:]:
+        assert np.allclose(found, losses[0], rtol=1e-3), losses

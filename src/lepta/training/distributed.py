@@ -42,6 +42,8 @@ def wrap(module: nn.Module, worker: Worker, strategy: Strategy = "ddp") -> nn.Mo
         return nn.parallel.DistributedDataParallel(module)
     from torch.distributed.fsdp import fully_shard
 
+    for parameter in module.parameters():  # shards must be contiguous
+        parameter.data = parameter.data.contiguous()
     for part in _parts(module):
         fully_shard(part)
     return cast(nn.Module, fully_shard(module))

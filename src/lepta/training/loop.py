@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,8 @@ class Loop:
         if options.average > 0:
             self.average = {name: parameter.detach().clone() for name, parameter in self._learned()}
         self._restore(saved)
+        if worker.rank > 0:
+            self.at.losses = 0.0  # those in a checkpoint are the sum of all workers' parts
         self.steps = count_steps(len(train), self.at.batch)
         self.saved_at = time.monotonic()
 
@@ -223,11 +226,16 @@ class Loop:
         )
 
     def _fit_budget(self, seconds: float) -> None:
-        """Shorten the schedule so that it ends before the deadline."""
+        """Shorten the schedule so that it ends before the deadline, as the first worker sees it.
+
+        Each has its own clock; with schedules of their own they would drift apart, and wait for
+        each other at the end.
+        """
         left = self.context.seconds_left()
         if left < math.inf:
             affordable = 1 + max(0, int(0.95 * left / max(seconds, 1e-6)))
-            self.at.total = min(self.at.total, affordable * self.steps)
+            (first,) = self._sums(float(affordable if self.worker.rank == 0 else 0))
+            self.at.total = min(self.at.total, int(first) * self.steps)
 
     def _evaluate(self) -> float:
         """Return the mean validation loss, of the averaged weights where there are some."""
@@ -235,10 +243,20 @@ class Loop:
         rows = np.arange(len(self.valid))
         pieces = np.array_split(rows, max(1, math.ceil(len(rows) / (_PIECE * world))))
         mine = [share(piece, rank, world) for piece in pieces if len(piece) > 0]
+        self._share_buffers()
         with self._averaged():
             losses, weights = self.step.evaluate(self.valid, self.plain, mine)
         losses, weights = self._sums(losses, weights)
         return losses / weights if weights > 0 else math.inf
+
+    def _share_buffers(self) -> None:
+        """Give all workers the statistics of the first one's batch norms: those that are kept."""
+        if self.worker.world == 1:
+            return
+        import torch.distributed as dist
+
+        for buffer in self.network.buffers():
+            dist.broadcast(buffer, 0)
 
     def _learned(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((n, p) for n, p in self.network.named_parameters() if p.requires_grad)
@@ -286,10 +304,11 @@ class Loop:
         at, self.saved_at = self.at, time.monotonic()
         state = self.step.scaler.state_dict()
         at.scale, at.grown = state.get("scale", 0.0), state.get("_growth_tracker", 0)
+        losses = self._mean(at.losses)
         if self.worker.rank > 0 and self.options.strategy == "ddp":
             return
         members = {
-            STATE: at.json(),
+            STATE: replace(at, losses=losses).json(),
             "network.safetensors": tensors_to_bytes(self.network.state_dict()),
             "optimiser.safetensors": tensors_to_bytes(
                 optimiser_tensors(self.network, self.step.optimiser)

@@ -44,7 +44,9 @@ def train_spread(
     """
     folder = None
     if options.checkpoint is not None:
-        folder = Path(options.checkpoint) / identity(network, train, options, context.seed)
+        folder = Path(options.checkpoint) / identity(
+            network, train, valid, task, options, context.seed
+        )
     job = Job(network, train, valid, task, options)
     where: dict[str, Any] = {
         "folder": folder,

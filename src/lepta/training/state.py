@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -13,11 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from lepta.core.errors import TrainError
+from lepta.tasks import Task
 from lepta.training.options import LoopOptions
 from lepta.training.rows import Rows
+from lepta.training.step import groups_of
 
 STATE = "state.json"
-_SAMPLE = 64
+_AT_ONCE = 256
+"""Rows whose bytes are read at once."""
 
 
 @dataclass
@@ -133,11 +137,14 @@ def place_like(parameter: Tensor, saved: Tensor) -> Tensor:
     return torch.empty_like(parameter, dtype=saved.dtype).copy_(saved)
 
 
-def identity(network: nn.Module, train: Rows, options: LoopOptions, seed: int) -> str:
-    """Return a name for this training: of network, rows, options and seed.
+def identity(
+    network: nn.Module, train: Rows, valid: Rows, task: Task, options: LoopOptions, seed: int
+) -> str:
+    """Return a name for this training: of network, rows, task, options and seed.
 
     Trainings that are not the same get different names, so that none goes on from the state of
-    another. Of the rows it sees the shapes, a sample and the targets.
+    another, or takes its result for its own. Of rows that are images and the like every byte
+    counts: the file is read once, as an epoch reads it each time.
     """
     digest = hashlib.sha256()
     kept = {
@@ -145,16 +152,26 @@ def identity(network: nn.Module, train: Rows, options: LoopOptions, seed: int) -
         for name, value in asdict(options).items()
         if name not in ("checkpoint", "checkpoint_seconds", "workers", "engine", "address")
     }
-    digest.update(json.dumps([kept, seed, len(train)]).encode())
+    digest.update(json.dumps([kept, seed, task.name, task.model_dump(mode="json")]).encode())
+    shown = re.sub(r"0x[0-9a-f]+", "", repr(network))  # rates of dropout and the like
+    digest.update(shown.encode())
+    shares = [group["scale"] for group in groups_of(network)]
+    learned = [name for name, weight in network.named_parameters() if weight.requires_grad]
+    digest.update(json.dumps([shares, learned]).encode())
     for name, tensor in network.state_dict().items():
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        start = tensor.detach().reshape(-1)[:_SAMPLE].double().cpu()
-        digest.update(start.numpy().tobytes())
-    rows = np.linspace(0, len(train) - 1, min(_SAMPLE, len(train)), dtype=np.int64)
-    for array in train.arrays:
-        digest.update(f"{array.shape}{array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array[rows]).tobytes())
-    targets = [train.y[row] for row in rows] if isinstance(train.y, list) else [train.y]
-    for item in targets:
-        digest.update(np.ascontiguousarray(item).tobytes())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    for rows in (train, valid):
+        _digest_rows(rows, digest)
     return digest.hexdigest()[:16]
+
+
+def _digest_rows(rows: Rows, digest: Any) -> None:
+    targets = list(rows.y) if isinstance(rows.y, list) else [rows.y]
+    weights = [] if rows.weights is None else [rows.weights]
+    digest.update(json.dumps([len(rows), rows.are_pictures(), len(weights)]).encode())
+    for array in (*rows.arrays, *targets, *weights):
+        held = np.asarray(array)
+        digest.update(f"{held.shape}{held.dtype}".encode())
+        for begin in range(0, len(held) if held.ndim else 0, _AT_ONCE):
+            digest.update(np.ascontiguousarray(held[begin : begin + _AT_ONCE]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -50,7 +51,7 @@ class Stepper:
         self.type = device.device.split(":")[0]
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
-            _groups(network, self.parameters),
+            groups_of(network),
             weight_decay=options.weight_decay,
             fused=self.type != "xla",
         )
@@ -72,11 +73,11 @@ class Stepper:
             group["lr"] = rate * group["scale"]
         rank, world = self.place
         total = float(self.data.weight(rows).sum()) or 1.0
-        parts = np.array_split(share(rows, rank, world), self.options.accumulate)
+        # Every worker takes as many parts as the one with the most rows: gradients are averaged
+        # after each, and a worker that did so less often would leave the others waiting.
+        count = min(self.options.accumulate, max(1, math.ceil(len(rows) / world)))
         losses = []
-        for number, part in enumerate(parts):
-            if len(part) == 0 and number > 0:
-                continue
+        for number, part in enumerate(np.array_split(share(rows, rank, world), count)):
             kept = len(part) > 0
             loss = self._loss(part if kept else rows[:1], seed_of(seed, rank, number)) / total
             # Workers average their gradients: times their number, that is the sum.
@@ -120,7 +121,12 @@ class Stepper:
         return self._rated(self.forward(tensors), y)
 
     def _rated(self, raw: Any, y: Any) -> Tensor:
-        return self.objective.losses(raw, each(y, lambda t: t.to(self.device.device)))
+        return self.objective.losses(raw, self._there(y))
+
+    def _there(self, y: Any) -> Any:
+        """Return targets on the device, numbers in float32: not every device has float64."""
+        device = self.device.device
+        return each(y, lambda t: (t.float() if t.dtype == torch.float64 else t).to(device))
 
     def forward(self, tensors: list[Tensor], called: nn.Module | None = None) -> Any:
         """Return what the network gives, in float32."""
@@ -142,8 +148,8 @@ class Stepper:
         for piece in pieces:
             rows = piece if len(piece) > 0 else np.zeros(1, np.int64)
             raw = self.forward(data.batch(rows), self.network)
-            y = each(objective.targets(data.y, rows), lambda t: t.to(self.device.device))
-            one = objective.losses(raw, y).double().cpu().numpy()
+            given = self._there(objective.targets(data.y, rows))
+            one = objective.losses(raw, given).cpu().double().numpy()
             weight = data.weight(rows) * (len(piece) > 0)
             losses, weights = losses + float(one @ weight), weights + float(weight.sum())
         self.network.train()
@@ -154,14 +160,14 @@ class Stepper:
         return nullcontext() if kind is None else torch.autocast(self.type, kind)
 
 
-def _groups(network: nn.Module, learned: list[nn.Parameter]) -> list[dict[str, Any]]:
+def groups_of(network: nn.Module) -> list[dict[str, Any]]:
     """Return groups of parameters, each with its share ("scale") of the learning rate.
 
     A network that has ``parameter_groups()`` says so itself.
     """
     if hasattr(network, "parameter_groups"):
         return list(network.parameter_groups())  # type: ignore[operator]
-    return [{"params": learned, "scale": 1.0}]
+    return [{"params": [p for p in network.parameters() if p.requires_grad], "scale": 1.0}]
 
 
 def each(value: Any, function: Callable[[Tensor], Tensor]) -> Any:

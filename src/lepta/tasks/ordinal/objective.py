@@ -18,7 +18,7 @@ class ContinuationRatios(Objective):
     """
 
     def losses(self, raw: Tensor, y: Any) -> Tensor:
-        steps = torch.arange(raw.shape[1])
+        steps = torch.arange(raw.shape[1], device=raw.device)
         codes = y.long()[:, None]
         further = (codes > steps).to(raw.dtype)
         losses = functional.binary_cross_entropy_with_logits(raw, further, reduction="none")
