@@ -215,14 +215,17 @@ def test_a_folder_of_splits_and_its_zip(tmp_path, png):
     assert folder.fingerprint == zipped.fingerprint
 
 
-def test_images_without_classes_are_refused(tmp_path, png):
+def test_images_without_classes_have_no_target(tmp_path, png):
     png("set/all/1.png")
     (tmp_path / "set/2.png").write_bytes(b"")
     data = Dataset.read(tmp_path / "set")
     assert data.column("label") == ["all"]
     png("flat/1.png")
-    with pytest.raises(DataError, match="cannot tell how to read"):
-        Dataset.read(tmp_path / "flat")
+    png("flat/2.png")
+    flat = Dataset.read(tmp_path / "flat")
+    assert flat.column("file") == ["1.png", "2.png"]
+    assert flat.schema["file"].kind == Kind.IMAGE
+    assert flat.target is None
 
 
 def test_a_folder_of_dicom_by_file_and_by_series(tmp_path, dicom):

@@ -45,8 +45,9 @@ def build(raw: Raw, options: ReadOptions) -> Built:
     if options.task == MULTILABEL:
         separator = str(options.task_options.get("separator", ""))
         table = gather_labels(table, options.target, separator)
-    asked = options.kinds.get(options.target or "") == Kind.BOXES
-    table = gather_boxes(table, options.target, asked=asked)
+    target = options.target or raw.target
+    asked = {**raw.kinds, **options.kinds}.get(target or "") == Kind.BOXES
+    table = gather_boxes(table, target, asked=asked)
     roles = _given_roles(raw, options, list(table.column_names))
     cleaned = {
         name: clean_column(

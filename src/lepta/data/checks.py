@@ -99,7 +99,7 @@ def target(data: Dataset) -> Iterator[Issue]:
             fix="Fill the values in, or drop the rows.",
             rows=some(rows),
         )
-    if field.kind == Kind.CATEGORY:
+    if field.kind in (Kind.CATEGORY, Kind.BOXES):
         yield from _classes(data, field)
 
 
@@ -117,9 +117,10 @@ def missing_targets(data: Dataset) -> np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def _classes(data: Dataset, field: Field) -> Iterator[Issue]:
-    rows = [labels_in(value) for value in data.column(field.name)]
+    rows = [set(labels_in(value)) for value in data.column(field.name)]
     counts = Counter(label for labels in rows for label in labels)
-    if len(counts) < 2 and not holds_labels(data.table[field.name]):
+    one_label = field.kind == Kind.CATEGORY and not holds_labels(data.table[field.name])
+    if len(counts) < 2 and one_label:
         known = f"only the class {next(iter(counts))!r}" if counts else "no value"
         yield Issue(
             code="single_class",
@@ -149,9 +150,10 @@ def _classes(data: Dataset, field: Field) -> Iterator[Issue]:
             + ".",
             where=field.name,
             fix="Add rows, or merge the classes; little can be learned or measured on so few.",
-            rows=some([row for row, found in enumerate(rows) if set(found) & set(rare)]),
+            rows=some([row for row, found in enumerate(rows) if found & set(rare)]),
         )
-    yield from _imbalance(field, counts)
+    if field.kind == Kind.CATEGORY:
+        yield from _imbalance(field, counts)
 
 
 def _rows(count: int) -> str:

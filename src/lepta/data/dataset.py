@@ -67,13 +67,14 @@ class Dataset:
                 (rows, height, width, channels) is a column of images.
             context: progress.
             options: see :class:`lepta.data.ReadOptions`: target, task, group, time_field, weight,
-                split, positive, kinds, roles, format, series.
+                split, positive, kinds, roles, format, series, boxes.
 
         Raises:
             ConfigError: an option is unknown or has a wrong value.
             DataError: the source cannot be read; file and row are named.
             SchemaError: column names repeat, or an option does not fit the columns.
         """
+        from lepta.data.boxes.joining import with_boxes
         from lepta.data.build import build
         from lepta.data.sources import read_source
         from lepta.data.splits import given_splits
@@ -82,7 +83,7 @@ class Dataset:
         if chosen.window.horizon and chosen.target is not None:
             kinds = {chosen.target: Kind.NUMBER, **chosen.kinds}
             chosen = chosen.model_copy(update={"kinds": kinds})
-        raw = read_source(source, chosen, context or Context())
+        raw = with_boxes(read_source(source, chosen, context or Context()), chosen, context)
         built = build(raw, chosen)
         data = Dataset(
             table=built.table,

@@ -102,8 +102,8 @@ def _is_text(kind: Any) -> bool:
 
 
 def labels_in(value: Any) -> list[str]:
-    """Return the labels of one value of a target: those of a list, or the one that it is."""
+    """Return the labels of one value: those of a list, of its boxes, or the one that it is."""
     if isinstance(value, list):
-        return [str(item) for item in value]
+        return [str(item["class"] if isinstance(item, dict) else item) for item in value]
     label = label_of(value)
     return [] if label is None else [label]

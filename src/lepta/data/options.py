@@ -44,6 +44,14 @@ class ReadOptions(Config):
         default_factory=dict,
         description="Form of dates that are text, by field, such as %m/%d/%Y; else inferred.",
     )
+    boxes: str | None = Option(
+        None,
+        description="Boxes in the images: a table with one a row, a COCO JSON file, or a folder of "
+        "YOLO or Pascal VOC files.",
+    )
+    box_label: str | None = Option(
+        None, description="Column with the class of each box, where its name does not say so."
+    )
     window: WindowOptions = Option(
         default_factory=WindowOptions, description="Rows in order of time become windows."
     )

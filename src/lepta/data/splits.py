@@ -15,7 +15,7 @@ from lepta.core.schema import Field, Kind, Role
 from lepta.core.values import label_of
 from lepta.data import assign
 from lepta.data.issues import listed
-from lepta.data.labels import holds_labels
+from lepta.data.labels import holds_labels, labels_in
 from lepta.data.names import split_name
 from lepta.data.windows import UNTIL
 
@@ -227,16 +227,16 @@ def strata_of(data: Dataset) -> Ints:
     return _classes(data, target)
 
 
-def _rarest(rows: list[list[str] | None]) -> Ints:
+def _rarest(rows: list[list[str]]) -> Ints:
     """Return a number for the rarest label of each row, as rare ones must reach every split."""
-    counts = Counter(label for row in rows for label in row or ())
+    counts = Counter(label for row in rows for label in row)
     rank = {label: code for code, (label, _) in enumerate(counts.most_common())}
-    return np.array([max((rank[label] for label in row or ()), default=-1) for row in rows])
+    return np.array([max((rank[label] for label in row), default=-1) for row in rows])
 
 
 def _classes(data: Dataset, target: Field) -> Ints:
-    if holds_labels(data.table[target.name]):
-        return _rarest(data.column(target.name))
+    if holds_labels(data.table[target.name]) or target.kind == Kind.BOXES:
+        return _rarest([labels_in(value) for value in data.column(target.name)])
     codes = {label: code for code, label in enumerate(target.classes)}
     labels = [label_of(value) for value in data.column(target.name)]
     return np.array([codes.get(label, len(codes)) if label is not None else len(codes)

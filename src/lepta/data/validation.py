@@ -14,6 +14,7 @@ from lepta.core.events import Context
 from lepta.core.schema import MEDIA, Kind, Role
 from lepta.core.values import label_of
 from lepta.data import access, checks
+from lepta.data.boxes.checks import outside
 from lepta.data.duplicates import duplicates, groups_across
 from lepta.data.files import FIX
 from lepta.data.issues import SHOWN, Issue, some
@@ -47,6 +48,7 @@ def validate(
         _splits(data),
         groups_across(data),
         _files(data, decode, context),
+        outside(data, decode, context),
         duplicates(data, context),
         leaks(data),
     ):

@@ -20,10 +20,12 @@ from lepta.data.options import ReadOptions
 
 _BUILTIN = {
     "arrow": "lepta.data.sources.columnar:ArrowFile",
+    "coco": "lepta.data.sources.coco:Coco",
     "columns": "lepta.data.sources.memory:Columns",
     "csv": "lepta.data.sources.delimited:Delimited",
     "dicom_folder": "lepta.data.sources.folders:DicomFolder",
     "frame": "lepta.data.sources.memory:Frame",
+    "image_files": "lepta.data.sources.folders:ImageFiles",
     "image_folder": "lepta.data.sources.folders:ImageFolder",
     "jsonl": "lepta.data.sources.columnar:JsonLines",
     "parquet": "lepta.data.sources.columnar:Parquet",
@@ -84,11 +86,19 @@ def read_source(source: Any, options: ReadOptions, context: Context) -> Raw:
     except ModuleNotFoundError as error:
         raise missing_extra("pyarrow", "data", "Reading data") from error
     if isinstance(source, Path | str):
-        source = _path(source)
-    return _choose(source, options.format).read(source, options, context)
+        source = existing(source)
+    name = options.format
+    if name is None and options.boxes is not None and SOURCES.get("image_files").holds(source):
+        name = "image_files"  # what folders are called is no class then
+    return _choose(source, name).read(source, options, context)
 
 
-def _path(source: Path | str) -> Path | str:
+def existing(source: Path | str) -> Path | str:
+    """Return a path that is there; an address as it is.
+
+    Raises:
+        DataError: there is no such file or folder; a near name is suggested.
+    """
     if "://" in str(source):
         return source
     path = Path(source).expanduser()

@@ -109,6 +109,42 @@ def _left_out(names: Sequence[str], why: str) -> tuple[Issue, ...]:
     )
 
 
+class ImageFiles:
+    """Images whose labels are elsewhere, in no folders, or in those of splits."""
+
+    @staticmethod
+    def matches(source: Any) -> bool:
+        return not ImageFolder.matches(source) and ImageFiles.holds(source)
+
+    @staticmethod
+    def holds(source: Any) -> bool:
+        """Whether a source is a place of images, whatever their folders mean."""
+        return _is_place(source) and any(n.lower().endswith(IMAGE_SUFFIXES) for n in _walk(source))
+
+    @staticmethod
+    def read(source: Path, options: ReadOptions, context: Context) -> Raw:
+        import pyarrow as pa
+
+        images = [n for n in _names(source) if n.lower().endswith(IMAGE_SUFFIXES)]
+        if not images:
+            raise DataError(
+                "There are no images.",
+                where=Where(file=str(source)),
+                fix="Give the folder (or zip file) that the images lie in.",
+            )
+        columns = {"file": images}
+        folders = [PurePosixPath(name).parts[:-1] for name in images]
+        level = _common(folders)
+        if all(len(f) > level and split_name(f[level]) for f in folders):
+            columns["split"] = [folder[level] for folder in folders]
+        return Raw(
+            table=pa.table({k: pa.array(v, pa.large_string()) for k, v in columns.items()}),
+            files=_files(source),
+            name=source.name,
+            kinds={"file": Kind.IMAGE},
+        )
+
+
 class DicomFolder:
     """A folder of DICOM files: one row per file, or per series when ``series`` is asked for."""
 

@@ -28,6 +28,7 @@ _HOMES = {
     "Volume": "lepta.runtime.decoders.series",
     "dicom_tags": "lepta.runtime.decoders.metadata",
     "image_info": "lepta.runtime.decoders.metadata",
+    "image_size": "lepta.runtime.decoders.image",
 }
 
 DECODERS = Registry(
@@ -56,6 +57,7 @@ __all__ = [
     "Volume",
     "dicom_tags",
     "image_info",
+    "image_size",
 ]
 
 

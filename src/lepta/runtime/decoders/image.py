@@ -174,6 +174,18 @@ def _on_white(image: Image) -> Image:
     return Pillow.alpha_composite(white, layer).convert("L" if grey else "RGB")
 
 
+def image_size(data: bytes, name: str = "") -> tuple[int, int]:
+    """Return width and height that an image will have once decoded, from its header.
+
+    Raises:
+        DecodeError: not an image in a known format.
+    """
+    image = open_image(data, name)
+    with refusing(name, "The header of the image cannot be read"):
+        width, height = image.size
+        return (height, width) if _orientation(image) >= 5 else (width, height)
+
+
 def _orientation(image: Image) -> int:
     if image.format == "TIFF":  # Pillow turns these itself while loading
         return 1
