@@ -200,6 +200,15 @@ def lesions(folder: Path) -> float:
         return _value(model, data, "dice")
 
 
+def films(folder: Path) -> float:
+    """The last film of each of 610 users (MovieLens, small), among all 9,724: hit rate at 10.
+
+    Three times that of the most popular films, which is 0.041 to 0.046 by how ties are counted.
+    """
+    data = runpy.run_path(str(EXAMPLES / "recommend_films.py"))["ratings"](folder)
+    return _value(lepta.fit(data, seed=SEED), data, "hit_rate_10")
+
+
 def _forecast(data: lepta.Dataset, epochs: int) -> float:
     data = data.split(valid=0.1, test=0.2)
     model = lepta.fit(data, settings={"loop.epochs": epochs}, refit=False, audit=False, seed=SEED)
@@ -223,6 +232,7 @@ BARS: dict[str, tuple[Callable[[Path], float], str, float]] = {
     "speakers": (speakers, ">=", 0.85),
     "ratings": (ratings, "<=", 0.86),
     "lesions": (lesions, ">=", 0.85),
+    "films": (films, ">=", 0.138),
     "speeds": (speeds, "<", 1.0),
 }
 """Function, direction and target of each bar."""

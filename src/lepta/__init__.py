@@ -24,6 +24,7 @@ _HOMES = {
     "forecast": "lepta.data",
     "import_onnx": "lepta.tuning",
     "predict": "lepta.runtime",
+    "recommend": "lepta.data",
     "serve": "lepta.serving",
 }
 

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     VOLUME = "volume"
     AUDIO = "audio"
     SERIES = "series"
+    SEQUENCE = "sequence"
     DATETIME = "datetime"
     ID = "id"
     MASK = "mask"
@@ -29,8 +30,9 @@ class Kind(StrEnum):
 MEDIA = frozenset({Kind.IMAGE, Kind.VOLUME, Kind.AUDIO, Kind.MASK})
 """Kinds whose values are files to decode (paths, bytes or arrays), not plain values."""
 
-ARRAYS = MEDIA | {Kind.TEXT, Kind.SERIES}
-"""Kinds of which every value is an array of its own in the graph: media, texts and series."""
+ARRAYS = MEDIA | {Kind.TEXT, Kind.SERIES, Kind.SEQUENCE}
+"""Kinds of which every value is an array of its own in the graph: media, texts, series (of numbers)
+and sequences (of labels, such as the films that somebody saw, the latest last)."""
 
 
 class Role(StrEnum):

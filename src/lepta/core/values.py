@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from datetime import UTC, date, datetime
@@ -50,6 +51,27 @@ def is_missing(value: Any) -> bool:
     if isinstance(value, float | np.floating):
         return math.isnan(value)
     return type(value).__name__ in ("NAType", "NaTType")
+
+
+def sequence_of(value: Any) -> list[str]:
+    """Return a sequence of labels; what is missing in it is left out.
+
+    Takes lists, arrays, and text: a JSON list, or labels with ";" between them. None is empty.
+
+    Raises:
+        ValueError: the value is no sequence of labels.
+    """
+    if isinstance(value, bytes):
+        value = value.decode("utf-8")
+    if isinstance(value, str):
+        value = json.loads(value) if value.strip().startswith("[") else value.split(";")
+    if value is None or is_missing(value):
+        return []
+    if not isinstance(value, list | tuple | np.ndarray) or np.ndim(value[:0]) != 1:
+        raise ValueError(f"{type(value).__name__} is no list of labels")
+    if any(isinstance(item, list | tuple | dict | np.ndarray) for item in value):
+        raise ValueError("labels are text or numbers")
+    return [label for item in value if (label := label_of(item)) is not None]
 
 
 def number_of(value: Any) -> float:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lepta.data.issues import Issue
     from lepta.data.options import ReadOptions
     from lepta.data.profiles import profile
-    from lepta.data.rereading import forecast
+    from lepta.data.rereading import forecast, recommend
     from lepta.data.sources import SOURCES
     from lepta.data.splits import folds, split
     from lepta.data.validation import require_trainable, validate
@@ -24,6 +24,7 @@ _HOMES = {
     "folds": "lepta.data.splits",
     "forecast": "lepta.data.rereading",
     "profile": "lepta.data.profiles",
+    "recommend": "lepta.data.rereading",
     "require_trainable": "lepta.data.validation",
     "split": "lepta.data.splits",
     "validate": "lepta.data.validation",
@@ -38,6 +39,7 @@ __all__ = [
     "folds",
     "forecast",
     "profile",
+    "recommend",
     "require_trainable",
     "split",
     "validate",

@@ -12,7 +12,7 @@ from lepta.data.boxes import classes_in, gather_boxes, holds_boxes
 from lepta.data.clean import Cleaned, clean_column, compact_dates
 from lepta.data.infer import Facts, guess, kind_of
 from lepta.data.issues import Issue
-from lepta.data.labels import MULTILABEL, gather_labels, holds_labels, labels_in
+from lepta.data.labels import MULTILABEL, gather_labels, holds_labels, labels_in, sequences
 from lepta.data.masks import values_of
 from lepta.data.media import Decoder, Guess, choose_decoder, guess_media, unit_of
 from lepta.data.options import ReadOptions
@@ -137,12 +137,18 @@ def _require(name: str, columns: list[str], purpose: str) -> None:
 
 def _coerced(name: str, done: Cleaned, kind: Kind | None) -> Any:
     """Return a column in the type that a kind asked for by the user needs."""
+    if kind is None:
+        dates = compact_dates(name, done.column)
+        return done.column if dates is None else dates
+    if kind == Kind.SEQUENCE:
+        return sequences(name, done.column)
+    return _plain(name, done.column, kind)
+
+
+def _plain(name: str, column: Any, kind: Kind) -> Any:
+    """Return a column of numbers or of points in time as such; any other as it is."""
     import pyarrow as pa
 
-    column = done.column
-    if kind is None:
-        dates = compact_dates(name, column)
-        return column if dates is None else dates
     is_string = pa.types.is_large_string(column.type)
     empty = {Kind.NUMBER: pa.float64(), Kind.DATETIME: pa.timestamp("us")}
     if is_string and kind in empty and column.null_count == len(column):

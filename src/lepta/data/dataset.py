@@ -16,6 +16,7 @@ from lepta.core.events import Context
 from lepta.core.schema import Kind, Role, Schema
 from lepta.data import access
 from lepta.data.files import Files
+from lepta.data.histories import RECOMMENDATION, histories
 from lepta.data.issues import Issue
 from lepta.data.media import Decoder
 from lepta.data.options import Origin, ReadOptions
@@ -97,6 +98,8 @@ class Dataset:
         )
         if chosen.window.length or chosen.window.horizon:
             data = windows(data, chosen.window)
+        if chosen.task == RECOMMENDATION and chosen.target is not None:
+            data = histories(data)
         return replace(data, splits=given_splits(data))
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Targets with several labels a row: as lists, as text, or as one column a label."""
+"""Lists of labels: targets with several labels a row, and sequences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lepta.core.errors import DataError, SchemaError, Where
-from lepta.core.values import label_of
+from lepta.core.values import label_of, sequence_of
 
 MULTILABEL = "multilabel"
 SEPARATORS = (";", "|", ",")
@@ -53,6 +53,25 @@ def gather_labels(table: Any, target: str | None, separator: str = "") -> Any:
             "as target='a,b,c'.",
         )
     return table.set_column(table.column_names.index(target), target, _lists(rows))
+
+
+def sequences(name: str, column: Any) -> Any:
+    """Return a column of sequences of labels: lists, or text such as '["a", "b"]' or "a;b".
+
+    Raises:
+        DataError: a value is neither; its row is named.
+    """
+    rows: list[list[str]] = []
+    for row, value in enumerate(column.to_pylist()):
+        try:
+            rows.append(sequence_of(value))
+        except ValueError as error:
+            raise DataError(
+                f"{value!r} is no list of labels.",
+                where=Where(row=row + 1, field=name),
+                fix='Write a list such as ["a", "b"], or a;b, the latest last.',
+            ) from error
+    return _lists(rows)
 
 
 def _split(texts: list[str | None], separator: str) -> list[list[str]]:

@@ -10,6 +10,7 @@ import numpy as np
 from lepta.core.errors import ConfigError
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Role
+from lepta.data.histories import HISTORY, RECOMMENDATION, latest_histories
 from lepta.data.options import ReadOptions
 from lepta.data.windows import START
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _KEPT = ("time_field", "kinds", "roles", "formats", "window", "task_options")
 """Options that tell how a table becomes windows."""
+_EVENTS = ("time_field", "kinds", "roles", "formats", "group", "task_options")
+"""Options that tell how a table of events becomes histories."""
 
 
 def reading_of(manifest: Manifest) -> dict[str, Any]:
@@ -36,6 +39,8 @@ def reading_of(manifest: Manifest) -> dict[str, Any]:
         found = {name: recorded[name] for name in _KEPT if recorded.get(name)}
         numbers = (*window.get("past", ()), *window.get("known", ()), *window.get("also", ()))
         return found | {"kinds": {**dict.fromkeys(numbers, Kind.NUMBER), **found.get("kinds", {})}}
+    if recorded.get("task") == RECOMMENDATION and recorded.get("group"):
+        return {name: recorded[name] for name in _EVENTS if recorded.get(name)}
     inputs = manifest.signature.inputs
     return {
         "kinds": {spec.name: spec.kind for spec in inputs},
@@ -45,6 +50,60 @@ def reading_of(manifest: Manifest) -> dict[str, Any]:
             for spec in inputs
             if spec.kind == Kind.DATETIME and "format" in spec.options
         },
+    }
+
+
+def recommend(
+    model: Predictor | Bundle | Path | str, events: Any, *, context: Context | None = None
+) -> dict[str, NDArray[Any]]:
+    """Recommend what comes next to each user of a table of events.
+
+    Args:
+        model: a bundle of the task "recommendation" that was trained on such a table, its path, or
+            a predictor.
+        events: anything that ``Dataset.read`` takes, with the fields of user, item and time that
+            the model was trained on; or rows with a field ``history``, a list of items each.
+            Items that the model does not know are passed over.
+        context: progress.
+
+    Returns:
+        Columns of equal length, one row a user and recommended item: the user (``row``, from 1,
+        where histories were given), ``rank`` from 1, ``prediction`` (the item) and ``score``.
+
+    Raises:
+        ConfigError: the model does not recommend, or was not trained on a table of events.
+        SchemaError: a field is missing.
+    """
+    from lepta.data.dataset import Dataset
+    from lepta.data.sources import read_source
+    from lepta.runtime import Predictor
+
+    predictor = model if isinstance(model, Predictor) else Predictor(model)
+    task, options = predictor.task, reading_of(predictor.manifest)
+    if task.name != RECOMMENDATION or "group" not in options:
+        raise ConfigError(
+            f"The model {predictor.manifest.name!r} was not trained on a table of events.",
+            fix="Train one: lepta.fit(table, task='recommendation', target=..., group=...).",
+        )
+    context = context or Context()
+    if HISTORY in read_source(events, ReadOptions(), context).table.column_names:
+        known = {"kinds": {HISTORY: Kind.SEQUENCE}, "roles": {HISTORY: Role.INPUT}}
+        rows = Dataset.read(events, context=context, **known)
+        users, name = rows.row_numbers.astype(object), "row"
+    else:
+        options.pop("task_options", None)
+        options["kinds"] = {**options.get("kinds", {}), task.target: Kind.ID}
+        seen = Dataset.read(events, target=task.target, context=context, **options)
+        rows, name = latest_histories(seen), options["group"]
+        users = np.array(rows.column(name), object)
+    lists = task.columns(predictor.scores(rows.inputs()))["prediction"]
+    lengths = [len(found) for found in lists]
+    flat = [pair for found in lists for pair in found]
+    return {
+        name: np.repeat(users, lengths),
+        "rank": np.concatenate([np.arange(1, length + 1) for length in lengths]),
+        "prediction": np.array([pair["item"] for pair in flat], object),
+        "score": np.array([pair["score"] for pair in flat], np.float64),
     }
 
 

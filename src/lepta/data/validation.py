@@ -20,6 +20,7 @@ from lepta.data.files import FIX
 from lepta.data.issues import SHOWN, Issue, some
 from lepta.data.labels import holds_labels
 from lepta.data.leaks import leaks
+from lepta.tasks import Task
 
 if TYPE_CHECKING:
     from lepta.data.dataset import Dataset
@@ -46,7 +47,7 @@ def validate(
         checks.target(data),
         checks.spelling(data),
         _splits(data),
-        groups_across(data),
+        _groups(data),
         _files(data, decode, context),
         outside(data, decode, context),
         duplicates(data, context),
@@ -82,10 +83,21 @@ def _splits(data: Dataset) -> Iterator[Issue]:
 
 def _one_sided(data: Dataset) -> tuple[str, ...]:
     """Return the splits that may hold one class only; none, where there is no task to ask."""
+    task = _task(data)
+    return () if task is None else task.one_sided
+
+
+def _task(data: Dataset) -> Task | None:
     try:
-        return data.task.one_sided
+        return data.task
     except LeptaError:
-        return ()
+        return None
+
+
+def _groups(data: Dataset) -> Iterator[Issue]:
+    task = _task(data)
+    if task is None or not task.follows_groups:
+        yield from groups_across(data)
 
 
 def _files(data: Dataset, decode: int | None, context: Context) -> Iterator[Issue]:
@@ -162,7 +174,7 @@ def require_trainable(data: Dataset, *, drop_missing: bool = False) -> Dataset:
             "There is no input field: " + "; ".join(f"{f.name}: {f.reason}" for f in data.schema),
             fix="Give a field the role 'input' with roles=.",
         )
-    for found in (checks.target(data), _splits(data), groups_across(data), checks.columns(data)):
+    for found in (checks.target(data), _splits(data), _groups(data), checks.columns(data)):
         for issue in found:
             if issue.severity == "error":
                 raise _error(data, issue)

@@ -30,6 +30,7 @@ LEARNERS = Registry(
         "linear": "lepta.models.linear:Linear",
         "trees": "lepta.models.trees:Trees",
         "factorization": "lepta.models.factorization:Factorization",
+        "transitions": "lepta.models.transitions:Transitions",
         "transfer": "lepta.models.transfer:Transfer",
         "finetune": "lepta.training.finetune:Finetune",
         "forecaster": "lepta.training.forecasting:ForecastLearner",

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from lepta.bundle.manifest import InputSpec
 from lepta.core.errors import InputError, LeptaError, Where
 from lepta.core.schema import Kind
-from lepta.core.values import is_missing
+from lepta.core.values import is_missing, sequence_of
 from lepta.runtime.decoders import DECODERS
 from lepta.runtime.pack import fit_media, load_media
 
 Array = NDArray[Any]
+LEAST_LENGTH = 8
+"""Shortest array of a sequence: others are padded to it, or to the next power of two."""
 MEMBER = "member"
 """Option of a decoder that names the file of the bundle whose content the decoder takes."""
 
@@ -78,6 +80,29 @@ def fit_series(spec: InputSpec, value: Any, where: Where) -> Array:
     return out
 
 
+def fit_sequence(spec: InputSpec, value: Any, where: Where) -> Array:
+    """Return a sequence of labels as an array (length,) of text, padded with "" at its beginning.
+
+    Lengths are powers of two, so that there are few; of more labels than ``length`` of the
+    options, the last are kept.
+
+    Raises:
+        InputError: the value is no list of labels, nor text that holds one.
+    """
+    try:
+        labels = sequence_of(value)[-int(spec.options["length"]) :]
+    except ValueError as error:
+        raise InputError(
+            f"A list of labels was expected: {error}.",
+            where=where,
+            fix='Give a list such as ["a", "b"], the latest last; [] where there is none.',
+        ) from error
+    size = max(LEAST_LENGTH, 1 << (len(labels) - 1).bit_length() if labels else 0)
+    out = np.full(size, "", object)
+    out[size - len(labels) :] = labels
+    return out
+
+
 class FieldReader:
     """Turns values of one field into arrays that fit its tensor. Safe to use from many threads.
 
@@ -103,6 +128,8 @@ class FieldReader:
             DataError, DecodeError: a file cannot be read or decoded.
         """
         where = Where(row=row + 1, field=self.spec.name)
+        if self.spec.kind == Kind.SEQUENCE:
+            return fit_sequence(self.spec, value() if callable(value) else value, where)
         if is_absent(value):
             return self._absent(where)
         if self.spec.kind == Kind.SERIES:

@@ -86,11 +86,19 @@ def _column(value: Any) -> Any:
 
 def _is_one(spec: InputSpec, value: Any) -> bool:
     """Whether ``value`` is one value of the field, not a column of them."""
+    if spec.kind == Kind.SEQUENCE and isinstance(value, list | tuple | np.ndarray):
+        return len(value) == 0 or _holds_labels(value)
     if isinstance(value, np.ndarray):
         return _is_one_array(spec, value)
     if spec.kind == Kind.SERIES and isinstance(value, list | tuple):
         return any(item is not None for item in value) and _is_one_array(spec, value)
     return not isinstance(value, Sequence) or isinstance(value, str | bytes)
+
+
+def _holds_labels(values: Any) -> bool:
+    """Whether these are labels, not sequences of them."""
+    nested = any(isinstance(item, list | tuple | np.ndarray) for item in values)
+    return not nested and any(item is not None for item in values)
 
 
 def _is_one_array(spec: InputSpec, value: Any) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lepta.bundle.manifest import InputSpec, Signature, TensorSpec
 from lepta.core.errors import InputError, Where, suggest
 from lepta.core.schema import ARRAYS, MEDIA, Kind
+from lepta.core.values import sequence_of
 from lepta.runtime.pack import to_array
 
 Array = NDArray[Any]
@@ -111,7 +112,7 @@ def describe(spec: InputSpec) -> str:
     if spec.kind not in ARRAYS:
         return f"{spec.name} {datatype(spec.dtype)} [-1]"
     array = f"{datatype(spec.dtype)} {list(spec.shape)}"
-    if spec.kind == Kind.SERIES:
+    if spec.kind in (Kind.SERIES, Kind.SEQUENCE):
         return f"{spec.name} {array}"
     what = "texts" if spec.kind == Kind.TEXT else "files"
     return f"{spec.name} BYTES [-1] ({what}) or {array}"
@@ -143,6 +144,8 @@ def _bind_plain(spec: InputSpec, array: Array) -> Array:
 
 
 def _bind_own(spec: InputSpec, array: Array) -> Column:
+    if spec.kind == Kind.SEQUENCE and array.dtype == object and array.ndim == 2:
+        return [_labels(spec, row, list(values)) for row, values in enumerate(array)]
     if array.dtype == object:
         if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
             raise _mismatch(spec.name, "BYTES", (-1,), array)
@@ -226,6 +229,8 @@ def _own(spec: InputSpec, row: int, value: Any) -> Any:
     """Return a text, an array, the bytes of a file, or None where the value is missing."""
     if not spec.required and (value is None or value in (b"", "")):
         return None
+    if spec.kind == Kind.SEQUENCE:
+        return _labels(spec, row, value)
     if spec.kind == Kind.TEXT:
         return _scalar(spec, row, value)
     if isinstance(value, list) and value:
@@ -235,6 +240,17 @@ def _own(spec: InputSpec, row: int, value: Any) -> Any:
     if spec.kind in MEDIA and isinstance(value, str) and value:
         return _unpacked(spec, row, value)
     raise _unlike(spec, row)
+
+
+def _labels(spec: InputSpec, row: int, value: Any) -> list[str]:
+    """Return a list of labels; bytes in it are text, and empty ones are padding."""
+    where = Where(row=row + 1, field=spec.name)
+    try:
+        if isinstance(value, list):
+            value = [_text(spec.name, row, v) if isinstance(v, bytes) else v for v in value]
+        return sequence_of(value)
+    except ValueError as error:
+        raise InputError(f"A list of labels was expected: {error}.", where=where) from error
 
 
 def _unpacked(spec: InputSpec, row: int, value: str) -> bytes:

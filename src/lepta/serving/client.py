@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lepta.bundle.manifest import InputSpec, Signature
 from lepta.core.errors import InputError, ServeError, Where, suggest
 from lepta.core.schema import ARRAYS, Kind
-from lepta.runtime.fields import fit_series, is_absent
+from lepta.runtime.fields import fit_sequence, fit_series, is_absent
 from lepta.runtime.pack import fit_media, load_media, to_array
 from lepta.runtime.predictions import Predictions, gather
 from lepta.runtime.rows import Columns, to_columns
@@ -321,6 +321,8 @@ class _Http:
 
 def _own(spec: InputSpec, row: int, value: Any) -> bytes | Array:
     """Return what is sent for a value: the bytes of a file or text (none: missing), or an array."""
+    if spec.kind == Kind.SEQUENCE:
+        return fit_sequence(spec, value, Where(row=row + 1, field=spec.name))
     if spec.kind == Kind.SERIES:
         return fit_series(
             spec, [] if is_absent(value) else value, Where(row=row + 1, field=spec.name)

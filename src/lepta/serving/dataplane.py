@@ -182,7 +182,7 @@ class Model:
                 notes["unit"] = spec.unit
             if spec.kind not in ARRAYS:
                 yield Tensor(spec.name, datatype(spec.dtype), (-1,), notes)
-            elif spec.kind == Kind.SERIES:
+            elif spec.kind in (Kind.SERIES, Kind.SEQUENCE):
                 yield Tensor(spec.name, datatype(spec.dtype), spec.shape, notes)
             else:
                 is_text = spec.kind == Kind.TEXT

@@ -178,6 +178,8 @@ _SILENCE = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQIAAAAAAA=="
 
 
 def _example_value(spec: InputSpec) -> Any:
+    if spec.kind == Kind.SEQUENCE:
+        return ["a", "b"]
     if spec.kind in (Kind.VOLUME, Kind.SERIES):
         return np.zeros([size if size > 0 else 2 for size in spec.shape[1:]]).tolist()
     if spec.kind in MEDIA:
@@ -193,9 +195,8 @@ def _value_schema(spec: InputSpec) -> Schema:
     unit = f" Unit: {spec.unit}." if spec.unit else ""
     if spec.kind == Kind.TEXT:
         return {"type": ["string", "null"], "description": "text"}
-    if spec.kind == Kind.SERIES:
-        shape = f"{spec.shape[2]} channel(s); other lengths than {spec.shape[1]} are brought to it"
-        return {"type": "array", "description": f"Steps of {shape}. null is a gap.{unit}"}
+    if spec.kind in (Kind.SERIES, Kind.SEQUENCE):
+        return _list_schema(spec, unit)
     if spec.kind in MEDIA:
         return {
             "type": "string" if spec.required else ["string", "null"],
@@ -210,6 +211,14 @@ def _value_schema(spec: InputSpec) -> Schema:
     if 0 < len(spec.classes) <= 50:
         schema["examples"] = list(spec.classes)
     return {**schema, "description": spec.kind.value}
+
+
+def _list_schema(spec: InputSpec, unit: str) -> Schema:
+    if spec.kind == Kind.SEQUENCE:
+        labels = {"type": ["string", "number"]}
+        return {"type": ["array", "null"], "items": labels, "description": "The latest last."}
+    shape = f"{spec.shape[2]} channel(s); other lengths than {spec.shape[1]} are brought to it"
+    return {"type": "array", "description": f"Steps of {shape}. null is a gap.{unit}"}
 
 
 def _form_schema(model: Model) -> Schema:

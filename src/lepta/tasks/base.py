@@ -65,6 +65,8 @@ class Task(BaseModel, ABC):
         tuned: whether :meth:`calibrated` learns from the validation rows.
         promises: whether what it learns promises something (coverage, a rate of false alarms)
             that holds only if the model never saw these rows.
+        follows_groups: whether rows of a group are told apart by time, so that it may stand in
+            several splits, as a user whose next items are recommended.
         one_sided: splits that may hold rows of one class only, as a task needs no other there.
         target_kind: kind that the target is read as, whatever its values look like.
         learners: learners to try when none is named, those of them that can take the inputs; empty:
@@ -84,6 +86,7 @@ class Task(BaseModel, ABC):
     bounded: ClassVar[bool] = False
     tuned: ClassVar[bool] = False
     promises: ClassVar[bool] = False
+    follows_groups: ClassVar[bool] = False
     one_sided: ClassVar[tuple[str, ...]] = ()
     target_kind: ClassVar[Kind | None] = None
     learners: ClassVar[tuple[str, ...]] = ()

@@ -1,12 +1,14 @@
 """Predict every row of a table, or files, and write one row of answers for each, in order.
 
 The columns are prediction and, for classification, probability[CLASS] for every class. Masks are
-written as PNG files in a folder beside the table, which names them.
+written as PNG files in a folder beside the table, which names them. A model of events (task
+recommendation) answers each user of a table with a list, one row an item.
 
 Examples:
   lepta predict churn.lepta march.csv -o answers.csv
   lepta predict ct.lepta scan1.dcm                       # one file, answer on the screen
   lepta predict ct.lepta labels.csv -o answers.parquet
+  lepta predict films.lepta ratings.csv                  # what each user may like next
 """
 
 from __future__ import annotations
@@ -74,10 +76,12 @@ def run(options: Options, context: Context) -> int:
 def _answers(predictor: Predictor, options: Options, context: Context) -> dict[str, Any]:
     """Return the columns of answers for a file, a table, or the series of one."""
     from lepta.app.reading import read
-    from lepta.data.rereading import forecast, reading_of
+    from lepta.data.rereading import forecast, reading_of, recommend
 
     if predictor.task.name == "forecasting":
         return forecast(predictor, options.data, context=context)
+    if "group" in reading_of(predictor.manifest):
+        return recommend(predictor, options.data, context=context)
     rows: Any = options.data
     if not _is_one_file(options.data, predictor.signature.inputs):
         rows = read(options.data, options, context, **reading_of(predictor.manifest)).inputs()

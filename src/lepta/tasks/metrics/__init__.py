@@ -13,6 +13,7 @@ _QUANTILES = "lepta.tasks.quantile.metrics"
 _LABELS = "lepta.tasks.multilabel.metrics"
 _ORDERED = "lepta.tasks.ordinal.metrics"
 _BOXES = "lepta.tasks.detection.metrics"
+_RECOMMENDED = "lepta.tasks.recommendation.metrics"
 _SEGMENTATION = "lepta.tasks.segmentation.metrics"
 
 METRICS = Registry(
@@ -50,6 +51,12 @@ METRICS = Registry(
         "quadratic_kappa": f"{_ORDERED}:quadratic_kappa",
         "class_mae": f"{_ORDERED}:class_mae",
         "median_accuracy": f"{_ORDERED}:median_accuracy",
+        "hit_rate_1": f"{_RECOMMENDED}:hit_rate_1",
+        "hit_rate_10": f"{_RECOMMENDED}:hit_rate_10",
+        "hit_rate_50": f"{_RECOMMENDED}:hit_rate_50",
+        "ndcg_10": f"{_RECOMMENDED}:ndcg_10",
+        "mrr": f"{_RECOMMENDED}:mrr",
+        "popularity_hit_rate_10": f"{_RECOMMENDED}:popularity_hit_rate_10",
         "dice": f"{_SEGMENTATION}:dice",
         "iou": f"{_SEGMENTATION}:iou",
         "dice_per_image": f"{_SEGMENTATION}:dice_per_image",
