@@ -10,7 +10,7 @@ from lepta.core.errors import DataError, SchemaError
 from lepta.core.schema import Kind, Role
 from lepta.data import folds
 from lepta.data.latest import latest
-from lepta.data.windows import UNTIL
+from lepta.data.windows import UNTIL, stretches
 
 
 def _long(lengths: list[int]) -> dict[str, list[float]]:
@@ -200,3 +200,11 @@ def test_what_follows_begins_one_step_later(moments: list[str], wanted: str) -> 
     (start,) = latest(data, made.window).column("start")
     assert str(start.date()) == wanted
     assert UNTIL in made.schema
+
+
+def test_stretches_are_twice_as_long_as_a_forecast() -> None:
+    found = stretches(_read(_long([60, 40]), length=4, horizon=5, by="unit"))
+    assert found is not None
+    assert np.bincount(found).tolist() == [20, 20, 20, 12, 10, 2]
+    assert stretches(_read(_long([60]), length=4, horizon=1)) is None
+    assert stretches(_read(_long([60]), length=4, past=["plan"])) is None

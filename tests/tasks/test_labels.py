@@ -5,7 +5,7 @@ import onnxruntime as ort
 import pytest
 
 import lepta
-from lepta.core.errors import ConfigError, DataError
+from lepta.core.errors import ConfigError, DataError, TrainError
 from lepta.core.events import Context
 from lepta.evaluation import measure
 from lepta.models.graph import Graph
@@ -119,3 +119,36 @@ def test_a_fit_ends_in_answers(
     wanted = [["a", "b"], []] if task == "multilabel" else ["high", "low"]
     assert [row["prediction"] for row in predicted] == wanted
     assert "b" in bundle.read("card.md").decode()
+
+
+def test_probabilities_near_nothing_have_a_threshold_too() -> None:
+    """Networks that are sure answer 1e-8 for what is likelier than 1e-10."""
+    task = Multilabel(target="tags", classes=("a",))
+    raw = np.r_[np.linspace(-17, -16, 20), np.linspace(-22, -20, 80)][:, None]
+    y = np.r_[np.ones(20), np.zeros(80)][:, None]
+    made = task.calibrated(raw, y)
+    assert made.answered(made.finish(raw)).sum() == 20
+
+
+def test_labels_are_parted_in_other_files_as_in_training() -> None:
+    rows = {"x": [1.0, 2.0, 3.0], "tags": ["red, dark;big", "big", "red, dark"]}
+    data = lepta.Dataset.read(rows, target="tags", task="multilabel")
+    assert data.task.reading == {"separator": ";"}
+    one = lepta.Dataset.read(
+        {"x": [1.0], "tags": ["red, dark"]},
+        target="tags",
+        task="multilabel",
+        task_options=data.task.reading,
+    )
+    assert one.targets(data.task).sum() == 1
+
+
+@pytest.mark.parametrize("name", ["linear", "mlp"])
+def test_a_balance_that_a_learner_has_not_is_refused(name: str) -> None:
+    tags = lepta.Dataset.read(_rows(60), target="tags", task="multilabel")
+    with pytest.raises(TrainError, match="does not weigh the classes of the task 'multilabel'"):
+        lepta.fit(tags, learner=name, balance=True, audit=False)
+    x = np.random.default_rng(0).normal(size=60)
+    number = lepta.Dataset.read({"x": x, "y": x**2}, target="y")
+    with pytest.raises(TrainError, match=r"No learner can take this data\..*'regression'"):
+        lepta.fit(number, balance=True, audit=False)

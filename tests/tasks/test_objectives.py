@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional
 
 from lepta.core.errors import TrainError
-from lepta.tasks import Binary, Multiclass, Regression
+from lepta.models.descent import objective_loss
+from lepta.tasks import Binary, Multiclass, Multilabel, Ordinal, Quantile, Regression, Task
 from lepta.tasks.objective import objective_of
 
 TASK = Multiclass(target="t", classes=("a", "b", "c"))
@@ -66,3 +67,29 @@ def test_targets_of_any_number_of_axes_are_taken_by_row() -> None:
     assert objective.targets(masks, rows).tolist() == masks[rows].tolist()
     boxes = [np.zeros((n, 4), np.float32) for n in range(3)]
     assert [len(item) for item in objective.targets(boxes, rows)] == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("task", "target"),
+    [
+        (TASK, torch.int64),
+        (Ordinal(target="t", classes=("a", "b", "c")), torch.int64),
+        (Regression(target="t"), torch.float64),
+        (Quantile(target="t"), torch.float64),
+        (Multilabel(target="t", classes=("a", "b")), torch.float32),
+    ],
+)
+def test_a_loss_is_computed_where_the_scores_are(task: Task, target: torch.dtype) -> None:
+    shape = (4, task.width) if isinstance(task, Multilabel) else (4,)
+    y = torch.zeros(shape, dtype=target, device="meta")
+    losses = objective_of(task).losses(torch.zeros(4, task.raw_width, device="meta"), y)
+    assert losses.device.type == "meta"
+    assert losses.shape == (4,)
+
+
+def test_the_strength_of_a_linear_model_is_chosen_alike_in_any_unit() -> None:
+    rng = np.random.default_rng(0)
+    y, task = rng.normal(size=200), Quantile(target="t", quantiles=(0.5,))
+    raw = np.stack([y + rng.normal(size=200) * noise for noise in (0.01, 0.1)])[..., None]
+    losses = [[objective_loss(one * unit, y * unit, task) for one in raw] for unit in (1, 1e-4)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)

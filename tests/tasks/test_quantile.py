@@ -116,3 +116,23 @@ def test_a_fit_keeps_its_promise(learner: str, tmp_path_factory: pytest.TempPath
     low, high = predicted["quantile[0.1]"], predicted["quantile[0.9]"]
     assert ((low <= fresh["y"]) & (fresh["y"] <= high)).mean() == pytest.approx(0.8, abs=0.06)
     assert "Intervals and truths" in bundle.read("report.html").decode()
+
+
+def test_margins_heed_weights() -> None:
+    """A row of weight two is two rows, and rows that weigh nothing promise nothing."""
+    rng = np.random.default_rng(0)
+    y, raw = rng.normal(size=40), np.zeros((40, 3), np.float32)
+    mass = rng.integers(0, 4, 40)
+    again = np.repeat(y, mass), np.repeat(raw, mass, axis=0)
+    wanted = TASK.calibrated(again[1], again[0]).margins
+    known = mass / mass.mean()
+    heavy = TASK.calibrated(raw, y, known).margins
+    assert heavy[1] == wanted[1] == 0
+    near = np.sort(again[0])  # one row more of mean weight is a little more than one row
+    for one, other in zip(heavy, wanted, strict=True):
+        if other:
+            assert abs(np.searchsorted(near, one) - np.searchsorted(near, other)) <= 3
+    assert TASK.calibrated(raw, y, np.ones(40)).margins == TASK.calibrated(raw, y).margins
+    wild = np.r_[y, np.full(40, 1e6)], np.zeros((80, 3), np.float32)
+    light = np.r_[np.ones(40), np.zeros(40)]
+    assert abs(TASK.calibrated(wild[1], wild[0], light).margins[2]) < 5

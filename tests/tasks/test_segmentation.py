@@ -10,6 +10,7 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_jaccard_index
 
+import lepta
 from lepta.core.errors import ConfigError, DataError, SchemaError
 from lepta.core.schema import Field, Kind, Role
 from lepta.evaluation import measure
@@ -170,3 +171,25 @@ def test_masks_move_as_images_do() -> None:
     moved = objective_of(TWO).moved(y, shift)
     assert moved.dtype == torch.uint8
     assert torch.nonzero(moved[0]).tolist() == [[1, 2]]
+
+
+def test_options_may_be_text() -> None:
+    task = task_for(_field("0", "1", "255"), "segmentation", ignore="255", classes="ground, tree")
+    assert (task.classes, task.values, task.ignore) == (("ground", "tree"), (0, 1), 255)
+
+
+def test_the_distance_of_borders_leaves_ignored_pixels_out() -> None:
+    y = np.zeros((1, 20, 20), np.uint8)
+    y[0, 2:5, 2:5], y[0, 10:, 10:] = 1, IGNORED
+    scores = np.where(y == 1, 1.0, 0.0)
+    scores[0, 15:18, 15:18] = 1.0
+    assert METRICS.get("hausdorff95")(y, scores) == 0
+
+
+@pytest.mark.parametrize("strange", [0.5, np.nan, -1.0, 70000.0])
+def test_values_that_no_mask_holds_are_refused(strange: float) -> None:
+    masks = np.zeros((6, 8, 8))
+    masks[:, 2:4, 2:4] = strange
+    columns = {"image": np.zeros((6, 8, 8), np.float32), "mask": masks}
+    with pytest.raises(SchemaError, match="whole numbers from 0 to 65535"):
+        lepta.Dataset.read(columns, target="mask", kinds={"image": "image", "mask": "mask"})

@@ -39,6 +39,8 @@ def test_it_is_better_than_the_last_value(waves: lepta.Dataset, model: lepta.Bun
     repeated = np.abs(test.targets() - test.numpy("past")[:, -1:, :2]).mean()
     assert found["forecast_mae"].value < 0.5 * repeated
     assert 0.5 < found["forecast_coverage"].value < 0.99
+    assert found["forecast_mae"].method == "clustered bootstrap"
+    assert len(np.unique(found.groups)) == len(test) // 12 + 1
     steps = np.abs(found.task.decide(found.scores) - found.y).mean(axis=(0, 1))
     assert steps[1] < 2.0
 

@@ -34,6 +34,16 @@ def test_cross_validation_does_not_heed_a_split_column() -> None:
     assert len(lepta.cross_validate(data, k=4, learner="linear")) == 200
 
 
+def test_weights_count_in_cross_validation() -> None:
+    """Rows of weight 0 say the opposite; they neither train nor count."""
+    columns = _rows()
+    wrong = np.arange(200) % 4 == 0
+    columns["y"] = np.where((np.asarray(columns["x"]) > 0) ^ wrong, "yes", "no").tolist()
+    columns["w"] = np.where(wrong, 0.0, 1.0)
+    data = lepta.Dataset.read(columns, target="y", weight="w")
+    assert lepta.cross_validate(data, k=4, learner="linear")["accuracy"].value > 0.95
+
+
 def test_rows_held_out_by_the_caller_stay_held_out() -> None:
     data = lepta.Dataset.read(_rows(), target="y")
     held = np.arange(150, 200)
@@ -74,7 +84,7 @@ def test_numbers_far_from_zero(learner: str, mean: float) -> None:
     columns["y"] = mean + columns.pop("x") * 1.0
     columns["x"] = columns["y"] - mean
     data = lepta.Dataset.read(columns, target="y")
-    bundle = lepta.fit(data, learner=learner, balance=True)
+    bundle = lepta.fit(data, learner=learner)
     r2 = next(m.value for m in bundle.manifest.metrics if m.name == "r2")
     assert r2 > 0.9
 

@@ -77,6 +77,7 @@ class Dataset:
         """
         from lepta.data.boxes.joining import with_boxes
         from lepta.data.build import build
+        from lepta.data.labels import MULTILABEL, separator_in
         from lepta.data.sources import read_source
         from lepta.data.splits import given_splits
 
@@ -85,6 +86,9 @@ class Dataset:
             kinds = {chosen.target: Kind.NUMBER, **chosen.kinds}
             chosen = chosen.model_copy(update={"kinds": kinds})
         raw = with_boxes(read_source(source, chosen, context or Context()), chosen, context)
+        if chosen.task == MULTILABEL and not chosen.task_options.get("separator"):
+            found = {"separator": separator_in(raw.table, chosen.target)}
+            chosen = chosen.model_copy(update={"task_options": {**chosen.task_options, **found}})
         built = build(raw, chosen)
         data = Dataset(
             table=built.table,

@@ -74,10 +74,18 @@ def sequences(name: str, column: Any) -> Any:
     return _lists(rows)
 
 
+def separator_in(table: Any, target: str | None) -> str:
+    """Return what stands between the labels of a text; empty where there are no texts."""
+    return _found(table[target].to_pylist()) if target in table.column_names else ""
+
+
+def _found(texts: list[Any]) -> str:
+    written = [text for text in texts if isinstance(text, str)]
+    return next((mark for mark in SEPARATORS if any(mark in text for text in written)), "")
+
+
 def _split(texts: list[str | None], separator: str) -> list[list[str]]:
-    if not separator:
-        found = (mark for mark in SEPARATORS if any(mark in (text or "") for text in texts))
-        separator = next(found, "")
+    separator = separator or _found(texts)
     return [(text or "").split(separator) if separator else [text or ""] for text in texts]
 
 

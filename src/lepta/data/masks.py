@@ -13,17 +13,28 @@ from lepta.data.media import sample
 READ = 1000
 """Masks that are read to find their values, spread over the rows."""
 MOST = 254
+HIGHEST = 65535
 
 
 def values_of(name: str, column: Any, files: Files) -> tuple[str, ...]:
     """Return the values that the pixels of a column of masks have, as text, rising.
 
     Raises:
-        SchemaError: there are too many for classes, as in a photograph or a JPEG.
+        SchemaError: there are too many for classes, as in a photograph or a JPEG, or they are no
+            whole numbers from 0 to 65535.
     """
     found: set[int] = set()
     for mask in _masks(column, files):
-        found.update(np.unique(mask).tolist())
+        values = np.unique(mask)
+        strange = values[~np.isin(values, np.arange(HIGHEST + 1))]
+        if strange.size:
+            raise SchemaError(
+                f"The masks of {name!r} hold {strange[0]:g}; their values are whole numbers from 0 "
+                f"to {HIGHEST}.",
+                where=Where(field=name),
+                fix="Number the classes from 0 on; give pixels to leave out a number of their own.",
+            )
+        found.update(values.tolist())
         if len(found) > MOST:
             raise SchemaError(
                 f"The masks of {name!r} hold more than {MOST} values; a mask holds one a class.",

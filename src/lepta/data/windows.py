@@ -291,6 +291,23 @@ def _assembled(data: Dataset, options: WindowOptions, plan: Plan, rows: list[Ser
     return table.dataset(data, options, plan, order[picked]).keep(whole)
 
 
+def stretches(data: Dataset) -> NDArray[np.int64] | None:
+    """Return a number a window, equal within a stretch of time twice as long as what is forecast.
+
+    Windows forecast the same rows as their neighbours, and so are no independent evidence, but
+    such stretches nearly are. None where rows are no windows, or forecast one row each.
+    """
+    time = data.schema.one(Role.TIME)
+    if data.window is None or data.window.horizon < 2 or time is None or UNTIL not in data.schema:
+        return None
+    begin = np.asarray(data.numpy(time.name), np.float64)
+    reach = np.median(np.asarray(data.numpy(UNTIL), np.float64) - begin) if len(data) else 0.0
+    whole = reach * data.window.horizon / (data.window.horizon - 1)
+    if whole <= 0:
+        return None
+    return np.asarray((begin - begin.min()) // (2 * whole), np.int64)
+
+
 def matrix_of(data: Dataset, names: tuple[str, ...], rows: NDArray[np.int64]) -> Floats:
     """Return fields that are numbers as (rows, fields)."""
     return np.stack([np.asarray(data.numpy(name), np.float64)[rows] for name in names], axis=1)

@@ -36,7 +36,7 @@ def evaluate(
     """Measure a model on every row of ``data``.
 
     Groups and weights that the data's schema names are honoured: intervals then treat groups, not
-    rows, as independent.
+    rows, as independent. Forecasts that overlap in time are grouped by stretches of time.
 
     Args:
         model: a bundle, the path of one, or a predictor.
@@ -59,7 +59,7 @@ def evaluate(
     chosen = context.seed if seed is None else seed
     y = rows.targets(task)
     scores = _scores(predictor, rows, context)
-    groups, weights = _column(rows, Role.GROUP), _column(rows, Role.WEIGHT)
+    groups, weights = groups_of(rows), column_of(rows, Role.WEIGHT)
     with context.stage("Measuring", 1) as stage:
         metrics = measure(
             task, y, scores, groups=groups, weights=weights, level=level, seed=chosen, split=split
@@ -126,7 +126,16 @@ def _picture(rows: Dataset, signature: Signature) -> Callable[[int], np.ndarray[
     return None if spec is None else partial(rows.decode, spec.name)
 
 
-def _column(rows: Dataset, role: Role) -> list[Any] | None:
+def groups_of(rows: Dataset) -> Any:
+    """Return what is independent of each other: the group of each row, or None."""
+    from lepta.data.windows import stretches
+
+    given = column_of(rows, Role.GROUP)
+    return stretches(rows) if given is None else given
+
+
+def column_of(rows: Dataset, role: Role) -> list[Any] | None:
+    """Return the values of the field with a role, if there is one."""
     field = rows.schema.one(role)
     return None if field is None else rows.column(field.name)
 

@@ -75,12 +75,13 @@ def fit_by_descent(
 def objective_loss(
     raw: NDArray[Any], y: NDArray[Any], task: Task, rows: NDArray[np.float64] | None = None
 ) -> float:
-    """Return the mean loss of raw scores (rows, width), in the task's own unit."""
+    """Return the mean loss of raw scores (rows, width), in units of the target's spread."""
     import torch
 
     from lepta.tasks.objective import objective_of
 
     objective = objective_of(task)
+    objective.fit(y)
     targets = objective.targets(y, np.arange(len(raw)))
     losses = objective.losses(torch.from_numpy(np.asarray(raw, np.float64)), targets)
     return float(np.average(losses.numpy(), weights=rows))

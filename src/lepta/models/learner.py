@@ -110,7 +110,13 @@ class Learner(ABC):
         """Return why the learner cannot learn ``task`` from such data, or an empty string."""
         if task.name not in self.tasks:
             return f"it does not learn the task {task.name!r}"
+        if self.balance and not self.balances(task):
+            return f"it does not weigh the classes of the task {task.name!r}; leave balance out"
         return self.unfit_for(schema, task)
+
+    def balances(self, task: Task) -> bool:
+        """Return whether ``balance`` has a meaning for ``task``."""
+        return task.is_classification
 
     @abstractmethod
     def unfit_for(self, schema: Schema, task: Task) -> str:

@@ -188,6 +188,7 @@ def try_learners(
         TrainError: none could be fitted.
     """
     trials: list[Trial] = []
+    reasons: list[str] = []
     for position, name in enumerate(names):
         if trials and context.seconds_left() <= 0:
             context.say(f"No time was left to try {', '.join(names[position:])}.", "warning")
@@ -198,10 +199,11 @@ def try_learners(
         except LeptaError as error:
             if options.learner != "auto" or options.model is not None:
                 raise
+            reasons.append(error.what)
             context.say(f"{name} was left out: {error.what}", "warning")
     if not trials:
         raise TrainError(
-            "No learner can take this data.",
+            f"No learner can take this data. {' '.join(reasons)}",
             fix="Look at the kinds and roles of the fields with `lepta check`.",
         )
     return rank(trials, task, len(valid))

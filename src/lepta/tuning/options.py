@@ -38,10 +38,15 @@ class FitOptions(Config):
     drop_missing: bool = Option(
         default=False, description="Leave out rows whose target is missing, instead of refusing."
     )
-    balance: bool = Option(default=False, description="Weigh classes so that each counts the same.")
+    balance: bool = Option(
+        default=False,
+        description="Weigh classes so that each counts the same (labels: trees only).",
+    )
     calibrate: bool = Option(default=True, description="Calibrate probabilities (temperature).")
     refit: bool = Option(
-        default=True, description="Fit the chosen model once more on train and valid rows together."
+        default=True,
+        description="Fit the chosen model once more on train and valid rows together, where it is "
+        "no network, which needs the valid rows to know when to stop.",
     )
     threshold: float | None = Option(
         default=None,

@@ -14,7 +14,8 @@ from lepta.core.schema import Role
 from lepta.data import Dataset, folds, require_trainable
 from lepta.engine import tune_process
 from lepta.evaluation import Evaluation, measure
-from lepta.evaluation.measuring import group_codes
+from lepta.evaluation.evaluating import column_of, groups_of
+from lepta.evaluation.measuring import read_sample
 from lepta.runtime.predictions import Piece, gather
 from lepta.tuning.fitting import with_threshold
 from lepta.tuning.options import FitOptions
@@ -57,12 +58,22 @@ def cross_validate(
         part = best.fitted.scores(data.take(test_rows), context, best.temperature)
         pieces.append((test_rows, part))
     data, scores = _tested(data, pieces)
-    group = data.schema.one(Role.GROUP)
-    groups = None if group is None else group_codes(data.column(group.name), len(data))
-    y, split = data.targets(task), f"{k}-fold cross-validation"
-    measured = measure(task, y, scores, groups=groups, seed=chosen.seed, split=split)
+    groups, weights = groups_of(data), column_of(data, Role.WEIGHT)
+    sample = read_sample(task, data.targets(task), scores, groups, weights)
+    split = f"{k}-fold cross-validation"
+    measured = measure(
+        task, sample.y, scores, groups=groups, weights=weights, seed=chosen.seed, split=split
+    )
     return Evaluation(
-        chosen.name, task, measured, y, scores, groups=groups, split=split, seed=chosen.seed
+        name=chosen.name,
+        task=task,
+        metrics=measured,
+        y=sample.y,
+        scores=sample.scores,
+        groups=sample.groups,
+        weights=sample.weights,
+        split=split,
+        seed=chosen.seed,
     )
 
 

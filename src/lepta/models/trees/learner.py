@@ -98,6 +98,9 @@ class Trees(Learner):
 
     tasks: ClassVar[frozenset[str]] = VECTORS
 
+    def balances(self, task: Task) -> bool:
+        return super().balances(task) or task.name == "multilabel"
+
     def unfit_for(self, schema: Schema, task: Task) -> str:
         return "" if any(f.kind in PLAIN for f in schema.inputs) else "there is no plain field"
 

@@ -45,6 +45,11 @@ class Forecasting(Task):
     learners: ClassVar[tuple[str, ...]] = ("forecaster",)
     report: ClassVar[str] = "lepta.tasks.forecasting.report:PLOTS"
 
+    @field_validator("quantiles", mode="before")
+    @classmethod
+    def _listed(cls, levels: Any) -> Any:
+        return tuple(map(float, levels.split(","))) if isinstance(levels, str) else levels
+
     @field_validator("quantiles")
     @classmethod
     def _ordered(cls, levels: tuple[float, ...]) -> tuple[float, ...]:

@@ -116,8 +116,7 @@ class Multilabel(Task):
         scores = self.finish(raw).astype(np.float64)
         mass = np.ones(len(y)) if weights is None else weights
         cuts = tuple(
-            round(_best_cut(y[:, label] > 0, scores[:, label], mass), 6)
-            for label in range(self.width)
+            _best_cut(y[:, label] > 0, scores[:, label], mass) for label in range(self.width)
         )
         return self.model_copy(update={"thresholds": cuts})
 
@@ -172,4 +171,6 @@ def _best_cut(
     f1 = 2 * np.cumsum(hit) / (np.cumsum(mass[order]) + hit.sum())
     best = int(np.argmax(np.where(last, f1, -1.0)))
     below = ranked[best + 1] if best + 1 < len(ranked) else 0.0
-    return float(0.5 * (ranked[best] + below))
+    cut = float(0.5 * (ranked[best] + below))
+    short = round(cut, 6)
+    return short if below < short <= ranked[best] else cut

@@ -99,8 +99,9 @@ class Quantile(Number):
         self, raw: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None
     ) -> Self:
         ordered = self.model_copy(update={"margins": ()}).finish(raw).astype(np.float64)
+        mass = np.ones(len(y)) if weights is None else weights
         margins = [
-            _margin(y - ordered[:, position], level)
+            _margin(y - ordered[:, position], level, mass)
             for position, level in enumerate(self.quantiles)
         ]
         return self.model_copy(update={"margins": tuple(margins)})
@@ -123,16 +124,19 @@ class Quantile(Number):
         return f"{super().describe()}, as the quantiles {levels}"
 
 
-def _margin(short: NDArray[np.float64], level: float) -> float:
+def _margin(short: NDArray[np.float64], level: float, mass: NDArray[np.float64]) -> float:
     """Return what to add to a quantile so that a share ``level`` of new truths lies below it.
 
-    ``short`` is truth less quantile on rows that were not trained on. A rank is taken with one
-    row more than there are, on the side of caution; the median stays as it is.
+    ``short`` is truth less quantile on rows that were not trained on, ``mass`` their weights. A
+    rank is taken with one row more than there are, of mean weight, on the side of caution; the
+    median stays as it is.
     """
     if level == 0.5:
         return 0.0
     sign = 1.0 if level > 0.5 else -1.0
-    scores = np.sort(sign * short)
+    order = np.argsort(sign * short, kind="stable")
+    reached = np.cumsum(mass[order])
     reach = level if level > 0.5 else 1.0 - level
-    rank = min(len(scores), int(np.ceil((len(scores) + 1) * reach)))
-    return float(sign * scores[rank - 1])
+    wanted = reach * (reached[-1] + mass.mean()) * (1 - 1e-12)
+    rank = min(len(order) - 1, int(np.searchsorted(reached, wanted)))
+    return float(short[order[rank]])

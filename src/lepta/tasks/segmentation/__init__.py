@@ -64,6 +64,9 @@ class Segmentation(Task):
                 where=Where(field=field.name),
                 fix=f"Name a column of mask images, or give kinds={{{field.name!r}: 'mask'}}.",
             )
+        for name, read in (("ignore", int), ("values", _whole), ("classes", _parts)):
+            if isinstance(options.get(name), str):
+                options[name] = read(options[name])
         ignore = options.get("ignore")
         values = tuple(v for v in map(int, field.classes) if v != ignore)
         values = tuple(options.pop("values", values))
@@ -187,7 +190,7 @@ class Segmentation(Task):
         """Return masks and scores fit for measuring: each row's have one size.
 
         Raises:
-            DataError: they do not, a score is not finite, or a code is impossible.
+            DataError: they do not, or a score is not finite.
         """
         if len(y) != len(scores):
             raise DataError(f"There are {len(scores)} scores for {len(y)} masks.")
@@ -224,6 +227,14 @@ class Segmentation(Task):
 
     def describe(self) -> str:
         return f"a mask of {len(self.classes)} classes, {', '.join(self.classes[:8])}"
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
+def _whole(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 def _names(values: tuple[int, ...]) -> tuple[str, ...]:

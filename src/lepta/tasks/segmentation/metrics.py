@@ -77,7 +77,7 @@ def _distances(y: Array, scores: Array) -> tuple[Floats, Floats]:
     """Return the distance of each row, averaged over its classes; NaN where none is in both."""
     found = np.full(len(y), np.nan)
     for row, (mask, score) in enumerate(zip(y, scores, strict=True)):
-        said = answered(score)
+        said = np.where(mask == IGNORED, 0, answered(score))
         classes = np.intersect1d(np.unique(mask), np.unique(said))
         parts = [_hausdorff(mask == k, said == k) for k in classes if 0 < k < IGNORED]
         if parts:
