@@ -44,6 +44,7 @@ LEARNERS = Registry(
         "isolation-forest": "lepta.models.outliers.forest:IsolationForest",
         "patchcore": "lepta.models.outliers.patches:PatchCore",
         "unet": "lepta.training.segmenting:Unet",
+        "detector": "lepta.training.detecting:DetectorLearner",
     },
 )
 """Everything that can be trained, by name."""
@@ -74,7 +75,11 @@ class Fitted(ABC):
         They have the form of :class:`lepta.runtime.Predictions`: an object array where rows
         differ in shape.
         """
-        return self.task.finish(self.raw(self.front.run(rows, context)), temperature)
+        return self.task.finish(self.raw_of(rows, context), temperature)
+
+    def raw_of(self, rows: Dataset, context: Context) -> NDArray[Any]:
+        """Return the raw scores of a dataset: what the task finishes, and is calibrated by."""
+        return self.raw(self.front.run(rows, context))
 
     def with_task(self, task: Task) -> Fitted:
         """Return the same model for the task once it is calibrated."""

@@ -30,9 +30,11 @@ class Objective(ABC):
         center: (width,) added to what the network computes, in the target's unit.
         scale: (width,) by which it is multiplied before.
         extras: which of ``focal`` and ``smoothing`` the objective knows.
+        upright: whether targets lie along the axes of an image, which is then not turned.
     """
 
     extras: ClassVar[tuple[str, ...]] = ()
+    upright: ClassVar[bool] = False
 
     def __init__(self, task: Task, *, focal: float = 0.0, smoothing: float = 0.0) -> None:
         for name, value in (("focal", focal), ("smoothing", smoothing)):

@@ -12,7 +12,13 @@ from lepta.core.errors import TrainError
 
 
 def draw_places(
-    count: int, generator: torch.Generator, crop: float = 1.0, mirror: bool = False
+    count: int,
+    generator: torch.Generator,
+    crop: float = 1.0,
+    mirror: bool = False,
+    *,
+    flip: bool = False,
+    upright: bool = False,
 ) -> Tensor:
     """Return a random affine map an image, (count, 2, 3), from new places to old ones.
 
@@ -25,18 +31,26 @@ def draw_places(
             wider or higher than it was (Szegedy et al. 2015, arXiv:1409.4842); 1 shows all.
         mirror: flip half of the images left to right, which changes the meaning of signs and
             letters.
+        flip: flip half of the images upside down.
+        upright: do not turn images, since targets lie along their axes; instead width and height
+            change by up to 10 % each, beside the size.
     """
     angle, size = _uniform(count, math.radians(10), generator), 1 + _uniform(count, 0.1, generator)
     theta = torch.zeros(count, 2, 3)
-    theta[:, 0, 0] = theta[:, 1, 1] = torch.cos(angle) * size
-    theta[:, 1, 0] = torch.sin(angle) * size
-    theta[:, 0, 1] = -theta[:, 1, 0]
+    if upright:
+        sides = 1 + _uniform(2 * count, 0.1, generator).view(count, 2)
+        theta[:, :, :2] = torch.diag_embed(sides * size[:, None])
+    else:
+        theta[:, 0, 0] = theta[:, 1, 1] = torch.cos(angle) * size
+        theta[:, 1, 0] = torch.sin(angle) * size
+        theta[:, 0, 1] = -theta[:, 1, 0]
     theta[:, :, 2] = (torch.rand(count, 2, generator=generator) * 2 - 1) * 0.16
     if crop < 1:
         theta = compose(theta, _draw_crops(count, generator, crop))
-    if mirror:
-        flipped = torch.rand(count, generator=generator) < 0.5
-        theta[flipped, :, 0] *= -1
+    for axis, wanted in enumerate((mirror, flip)):
+        if wanted:
+            flipped = torch.rand(count, generator=generator) < 0.5
+            theta[flipped, :, axis] *= -1
     return theta
 
 

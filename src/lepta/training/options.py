@@ -29,6 +29,7 @@ class LoopOptions:
         crop: with ``augment``, the least share of an image's area that is shown, at a random
             place; 1 shows all of it, 0.3 is usual in fine-tuning on few images.
         mirror: with ``augment``, whether images are flipped left to right half of the time.
+        flip: with ``augment``, whether images are flipped upside down half of the time.
         contrast: with ``augment``, by which share contrast and brightness change at the most.
         mixup: parameter of the beta distribution by which rows are blended; 0 blends none.
         focal: exponent of the focal loss, for classes of which one is rare; 0 is the plain loss.
@@ -56,6 +57,7 @@ class LoopOptions:
     augment: bool = True
     crop: float = 1.0
     mirror: bool = False
+    flip: bool = False
     contrast: float = 0.1
     mixup: float = 0.0
     focal: float = 0.0

@@ -19,12 +19,16 @@ from lepta.models.front import Front, ImageFront, ImageOptions, fit_front
 from lepta.models.graph import Graph
 from lepta.models.learner import Fitted, Learner
 from lepta.models.networks import network_to_onnx
-from lepta.models.networks.encoders import Pyramid, encoder_for
+from lepta.models.networks.encoders import Encoder, Pyramid, encoder_for
+from lepta.models.pretrained import pretrained
 from lepta.tasks import Task
 from lepta.training.loop import LoopOptions, predict_network
 
 if TYPE_CHECKING:
     from lepta.data import Dataset
+
+PRETRAINED = "pretrained:"
+"""What the name of an encoder begins with whose weights are published ones."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,9 @@ class Regions(Learner):
 
     Attributes:
         loop: how it is trained.
-        encoder: registered name of an encoder with maps.
-        encoder_options: options of the encoder.
+        encoder: registered name of an encoder with maps, which is trained from nothing, or
+            "pretrained:" and the registered name of a backbone with maps.
+        encoder_options: options of the encoder; a pretrained one has none.
         size: height and width that images are brought to; None chooses by the images.
     """
 
@@ -94,16 +99,23 @@ class Regions(Learner):
         return fit_front(images_of(train), style="dense", image=options, context=context)
 
     def build_encoder(self, front: Front) -> Pyramid:
-        """Return the encoder, untrained.
+        """Return the encoder, untrained unless its name says that it is pretrained.
 
         Raises:
             TrainError: it has no maps.
+            MissingExtraError: the package with the pretrained weights is not installed.
         """
-        encoder = encoder_for(self.encoder, front.images[0].out_shape, **self.encoder_options)
+        shape = front.images[0].out_shape
+        if self.encoder.startswith(PRETRAINED):
+            make = pretrained(self.encoder.removeprefix(PRETRAINED)).pyramid
+            encoder: Encoder | None = make and make(shape)
+        else:
+            encoder = encoder_for(self.encoder, shape, **self.encoder_options)
         if not isinstance(encoder, Pyramid):
             raise TrainError(
                 f"The encoder {self.encoder!r} has no maps, which regions are found on.",
-                fix="Choose resnet, resnet18, mobilenetv2, efficientnet-lite0 or convnext.",
+                fix="Choose resnet, resnet18, mobilenetv2, efficientnet-lite0, convnext or "
+                f"{PRETRAINED}efficientnet-lite0.",
             )
         return encoder
 

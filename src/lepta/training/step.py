@@ -100,8 +100,7 @@ class Stepper:
         generator = torch.Generator().manual_seed(seed)
         tensors, y = self.data.batch(rows), self.objective.targets(self.data.y, rows)
         if self.options.augment and any(self.pictures):
-            crop, mirror, reach = self.options.crop, self.options.mirror, self.options.contrast
-            theta = draw_places(len(rows), generator, crop, mirror)
+            theta, reach = self._places(len(rows), generator), self.options.contrast
             y = self.objective.moved(y, theta)
             tensors = [
                 change(move(tensor, theta), generator, reach) if picture else tensor
@@ -116,6 +115,12 @@ class Stepper:
         mine = self._rated(raw, y) * weights
         theirs = self._rated(raw, _chosen(y, others)) * weights[others.to(weights.device)]
         return kept * mine.sum() + (1 - kept) * theirs.sum()
+
+    def _places(self, count: int, generator: torch.Generator) -> Tensor:
+        """Return where each image is looked at."""
+        crop, mirror, flip = self.options.crop, self.options.mirror, self.options.flip
+        upright = self.objective.upright
+        return draw_places(count, generator, crop, mirror, flip=flip, upright=upright)
 
     def _losses(self, tensors: list[Tensor], y: Any) -> Tensor:
         return self._rated(self.forward(tensors), y)

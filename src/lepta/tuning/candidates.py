@@ -238,7 +238,7 @@ def _try(
     known = row_weights(valid, task, balance=False)
     temperature = 1.0
     if options.calibrate and (task.is_classification or task.tuned):
-        raw = fitted.raw(fitted.front.run(valid, context))
+        raw = fitted.raw_of(valid, context)
         if task.is_classification and task.raw_width == task.width:  # logits of a softmax
             temperature = fit_temperature(raw, y, weights=known)
         task = task.calibrated(raw, y, known)

@@ -33,7 +33,7 @@ class Ascent(nn.Module):
     def forward(self, maps: list[Tensor]) -> Tensor:
         values = maps[-1]
         for step, skip in zip(self.steps, maps[-2::-1], strict=True):
-            values = step(torch.cat([_grown(values, skip), skip], 1))
+            values = step(torch.cat([grown(values, skip), skip], 1))
         return values
 
 
@@ -67,7 +67,7 @@ class UNet(nn.Module):
         return functional.interpolate(logits, size=images.shape[2:], mode="bilinear")
 
 
-def _grown(values: Tensor, like: Tensor) -> Tensor:
+def grown(values: Tensor, like: Tensor) -> Tensor:
     """Return maps in the size of others, by the nearest value."""
     if values.shape[2:] == like.shape[2:]:
         return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,8 @@ from lepta.core.schema import Kind
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from lepta.models.networks.encoders.base import Pyramid
 
 Pooling = Literal["auto", "mean", "cls"]
 """How vectors of tokens or patches become one: their mean, or that of the class token, the first.
@@ -46,6 +48,7 @@ class Pretrained:
         size: height and width of its images.
         tokenizer: of its texts, in the JSON form of the package ``tokenizers``.
         length: most tokens of a text.
+        pyramid: its maps, from (rows, channels, height, width) of the images; None without maps.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Pretrained:
     size: int = 224
     tokenizer: bytes = field(default=b"", repr=False)
     length: int = 256
+    pyramid: Callable[[Sequence[int]], Pyramid] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

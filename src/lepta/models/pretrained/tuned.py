@@ -68,9 +68,7 @@ class Tuned(nn.Module):
 
     def train(self, mode: bool = True) -> Tuned:
         super().train(mode)
-        for module in self.network.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+        hold_statistics(self.network)
         return self
 
     def forward(self, *arrays: Tensor) -> Tensor:
@@ -124,6 +122,13 @@ class Tuned(nn.Module):
         self.spread.copy_(torch.tensor(spread))
         self.head.weight.copy_(torch.tensor(weights.T))
         self.head.bias.copy_(torch.tensor(bias))
+
+
+def hold_statistics(network: nn.Module) -> None:
+    """Keep the statistics of batch normalisation, although the network is being trained."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 @torch.no_grad()

@@ -44,6 +44,7 @@ class Detection(Task):
     threshold: float = Option(default=0.3, ge=0.0, le=1.0)
     most: int = Option(default=100, ge=1, le=10_000)
 
+    objective: ClassVar[str] = "lepta.tasks.detection.objective:CentresAndBoxes"
     metrics: ClassVar[tuple[str, ...]] = (
         "map50",
         "map",
