@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from lepta.core.errors import ExportError
 from lepta.models.graph import Graph
 from lepta.models.networks import Network, ReferenceCnn, ResidualCnn, TableMlp, network_to_onnx
 from lepta.runtime.session import open_session
@@ -45,3 +46,13 @@ def test_reference_network_has_the_reference_shape() -> None:
     kept = [name for name in layers if name in ("Conv2d", "MaxPool2d", "Flatten", "Linear")]
     assert kept == ["Conv2d", "MaxPool2d", "Conv2d", "MaxPool2d", "Flatten", "Linear"]
     assert sum(p.numel() for p in ReferenceCnn(1, 128).parameters()) == 3_705_280
+
+
+class Counting(nn.Module):
+    def forward(self, table: torch.Tensor) -> torch.Tensor:
+        return table / len(table)
+
+
+def test_a_network_that_counts_rows_in_python_is_refused() -> None:
+    with pytest.raises(ExportError, match=r"fixed at 2 rows(.|\n)*shape\[0\] instead of len"):
+        network_to_onnx(Counting(), [torch.zeros(2, 3)])

@@ -2,7 +2,9 @@
 
 import struct
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +241,18 @@ def test_fit_tells_its_trackers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (auroc,) = [m.value for m in made.manifest.metrics if m.name == "auroc"]
     assert found.Scalars("test/auroc")[0].value == pytest.approx(auroc)
     assert b"| learner | trees |" in found.Tensors("chosen")[0].tensor_proto.string_val[0]
+
+
+class Slow(deque[Figure]):
+    def popleft(self) -> Figure:
+        time.sleep(0.001)
+        return super().popleft()
+
+
+def test_two_threads_may_bring_figures_at_once(tmp_path: Path) -> None:
+    tracked = Tracked({}, Context())
+    tracked._waiting = Slow(Figure("a/loss", 0.0, step, 0.0) for step in range(50))
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(tracked._flush) for _ in range(2)]:
+            done.result()
+    assert not tracked._waiting

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lepta.core.events import Context
 from lepta.engine.launch import train as launch
 from lepta.engine.worker import Worker
+from lepta.models.custom.given import Sources
 from lepta.tasks import Task
 from lepta.training.loop import train_as
 from lepta.training.options import LoopOptions
@@ -25,8 +26,12 @@ from lepta.training.state import bytes_to_tensors, identity, tensors_to_bytes
 
 @dataclass(frozen=True)
 class Job:
-    """What every worker is given; large arrays stand in it by the paths of their files."""
+    """What every worker is given; large arrays stand in it by the paths of their files.
 
+    ``sources`` comes first, so that what the network is made of is there when it is unpickled.
+    """
+
+    sources: Sources
     network: nn.Module
     train: Rows
     valid: Rows
@@ -47,7 +52,7 @@ def train_spread(
         folder = Path(options.checkpoint) / identity(
             network, train, valid, task, options, context.seed
         )
-    job = Job(network, train, valid, task, options)
+    job = Job(Sources(), network, train, valid, task, options)
     where: dict[str, Any] = {
         "folder": folder,
         "workers": options.workers,

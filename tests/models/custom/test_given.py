@@ -1,5 +1,6 @@
 """Which learner takes what somebody brings."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import nn
 
 from lepta.core.errors import ConfigError
 from lepta.models.custom import learner_for, load_model, summary
+from lepta.models.custom.given import Sources
 
 
 class Net(nn.Module):
@@ -83,3 +85,13 @@ def test_keras_in_a_file_gets_the_torch_backend(tmp_path: Path) -> None:
         "assert 'KERAS_BACKEND' not in os.environ\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_another_process_gets_the_file_of_a_model_first(tmp_path: Path) -> None:
+    path = tmp_path / "ours.py"
+    path.write_text("class Net:\n    answer = 42\n")
+    data = pickle.dumps((Sources(), load_model(f"{path}:Net")()))
+    script = "import pickle, sys; print(pickle.load(sys.stdin.buffer)[1].answer)"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, input=data, capture_output=True, check=False)
+    assert done.stdout.split() == [b"42"], done.stderr.decode()

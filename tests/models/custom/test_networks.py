@@ -305,8 +305,22 @@ def test_what_keras_was_compiled_with_is_heeded(keras: Any) -> None:
     assert (said["weight_decay"], said["smoothing"]) == pytest.approx((0.01, 0.1))
     with pytest.raises(ConfigError, match="'categorical_crossentropy', and the task is regression"):
         compiled(model, Regression(target="y"))
-    model.compile(optimizer=keras.optimizers.SGD(0.5), loss="binary_crossentropy")
-    assert "learning_rate" not in compiled(model, LABELS)
+
+
+def test_an_optimiser_that_would_silently_become_another_is_refused(keras: Any) -> None:
+    from lepta.models.custom.kerasmodel import compiled
+
+    model, kinds = reference(keras), keras.optimizers
+    falling = kinds.schedules.CosineDecay(1e-3, 100)
+    for optimiser, said in (
+        (kinds.SGD(0.5, momentum=0.9), "with SGD;"),
+        ("rmsprop", "with RMSprop;"),
+        (kinds.AdamW(falling), "AdamW with a schedule of the learning rate;"),
+        (kinds.Adam(clipnorm=1.0, use_ema=True), "Adam with clipnorm, use_ema;"),
+    ):
+        model.compile(optimizer=optimiser, loss="binary_crossentropy")
+        with pytest.raises(ConfigError, match=said):
+            compiled(model, BINARY)
 
 
 KERAS_FILE = """

@@ -18,6 +18,9 @@ _KNOWN = (
     "function that returns one of them"
 )
 
+_PREFIX = "lepta_model_"
+"""How the modules of files begin, by which models that other processes are given are found."""
+
 
 def learner_for(model: Any) -> str:
     """Return the name of the learner that takes ``model``: torch, keras or sklearn.
@@ -124,7 +127,7 @@ def _run_file(path: Path, text: str) -> Any:
         raise ConfigError(
             "There is no such file.", where=Where(file=str(path)), fix=f"Check --model {text}."
         )
-    name = f"lepta_model_{path.stem}"
+    name = f"{_PREFIX}{path.stem}"
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError("This is not a Python file.", where=Where(file=str(path)))
@@ -132,6 +135,26 @@ def _run_file(path: Path, text: str) -> Any:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+class Sources:
+    """The files that models were loaded from here; where it is unpickled, they are loaded too."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        found = {
+            name: str(Path(str(module.__file__)).absolute())
+            for name, module in sys.modules.items()
+            if name.startswith(_PREFIX) and getattr(module, "__file__", None)
+        }
+        return _load_sources, (found,)
+
+
+def _load_sources(files: dict[str, str]) -> Sources:
+    with _keras_on_torch():
+        for name, path in files.items():
+            if name not in sys.modules:
+                _run_file(Path(path), path)
+    return Sources()
 
 
 @contextmanager

@@ -27,8 +27,13 @@ _CLASSES = frozenset(
     }
 )
 _NUMBERS = frozenset({"mse", "mean_squared_error"})
-_ALIKE = ("adam", "adamw", "nadam")
-"""Optimisers whose learning rates suit that of the loop, AdamW."""
+_ALIKE = ("adam", "adamw")
+"""Optimisers that the loop's AdamW is, with a weight decay of zero or more."""
+_UNHEEDED = {
+    "clipnorm": None, "global_clipnorm": None, "clipvalue": None, "use_ema": False,
+    "gradient_accumulation_steps": None, "amsgrad": False, "beta_1": 0.9, "beta_2": 0.999,
+}  # fmt: skip
+"""Options of optimisers that the loop does not take over, as they are by default."""
 
 
 class KerasBody(nn.Module):
@@ -71,10 +76,8 @@ def adapt_keras(model: Any, task: Task, outputs: Outputs) -> Adapted:
 def compiled(model: Any, task: Task) -> dict[str, float]:
     """Return what ``model.compile`` said, as options of the loop; nothing where it was not called.
 
-    The learning rate is heeded where the optimiser is one of Adam's kind, as the loop's is.
-
     Raises:
-        ConfigError: the loss is not one for the task.
+        ConfigError: the loss is not one for the task, or the optimiser is not the loop's.
     """
     if not getattr(model, "compiled", False):
         return {}
@@ -91,10 +94,31 @@ def compiled(model: Any, task: Task) -> dict[str, float]:
         "focal": float(getattr(loss, "gamma", 2.0)) if "focal" in name else 0.0,
         "smoothing": float(getattr(loss, "label_smoothing", 0.0) or 0.0),
     }
-    if type(optimiser).__name__.lower() in _ALIKE:
-        rate: Any = getattr(optimiser, "learning_rate", None)
-        said["learning_rate"] = float(getattr(rate, "value", rate))
+    if optimiser is not None:
+        said["learning_rate"] = _rate(optimiser, called(model))
     return said
+
+
+def _rate(optimiser: Any, name: str) -> float:
+    """Return the learning rate of an optimiser that the loop's can stand for.
+
+    Raises:
+        ConfigError: it cannot: it would train otherwise than it was told, without a word.
+    """
+    odd = [key for key, usual in _UNHEEDED.items() if getattr(optimiser, key, usual) != usual]
+    schedules = keras.optimizers.schedules.LearningRateSchedule
+    if isinstance(getattr(optimiser, "_learning_rate", None), schedules):
+        odd.append("a schedule of the learning rate")
+    kind = type(optimiser).__name__
+    if kind.lower() not in _ALIKE or odd:
+        what = f"{kind} with {', '.join(odd)}" if odd else kind
+        raise ConfigError(
+            f"{name} is compiled with {what}; networks are trained with AdamW.",
+            fix="Compile it with a plain Adam or AdamW, or give it uncompiled; schedule, clipping "
+            "and averages are options of the loop: settings={'loop.schedule': ...}.",
+        )
+    rate: Any = optimiser.learning_rate
+    return float(getattr(rate, "value", rate))
 
 
 def image_size(model: Any) -> int | None:

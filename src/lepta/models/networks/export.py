@@ -21,7 +21,7 @@ def network_to_onnx(network: nn.Module, examples: Sequence[Tensor]) -> ModelProt
     """Return a torch module as ONNX, the number of rows free.
 
     Raises:
-        ExportError: torch cannot trace the module.
+        ExportError: torch cannot trace the module, or it computes with the number of rows.
     """
     network = _plain(network)
     with _quiet():
@@ -42,7 +42,21 @@ def network_to_onnx(network: nn.Module, examples: Sequence[Tensor]) -> ModelProt
     model: ModelProto = program.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]
+    _require_free_rows(model, len(examples[0]))
     return model
+
+
+def _require_free_rows(model: ModelProto, rows: int) -> None:
+    """Refuse a graph that takes as many rows as the examples have and no other number."""
+    for node in model.graph.input:
+        first = node.type.tensor_type.shape.dim[0]
+        if first.WhichOneof("value") == "dim_value":
+            raise ExportError(
+                f"The network was fixed at {rows} rows while it was traced: it turns their number "
+                "into a Python number.",
+                fix="Write tensor.shape[0] instead of len(tensor), without int() or float(), and "
+                "-1 or flatten(1) where a shape is asked for.",
+            )
 
 
 def _plain(network: nn.Module) -> nn.Module:

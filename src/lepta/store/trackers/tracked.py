@@ -127,7 +127,8 @@ class Tracked:
             self._flush()
 
     def _flush(self) -> None:
-        figures = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        with self._lock:  # two threads come here
+            figures = [self._waiting.popleft() for _ in range(len(self._waiting))]
         if figures:
             self._each(lambda tracker: tracker.log(figures))
 
