@@ -209,21 +209,30 @@ class Dataset:
     def targets(self, task: Task | None = None) -> NDArray[Any]:
         """Return the target as a learner fits it: class codes, float64, or arrays.
 
+        Of a task ``by_group`` it is (rows, 2): the target and the code of the row's group.
+
         Args:
             task: the task that reads the values; the dataset's own by default.
 
         Raises:
             DataError: a value is missing or no class; its row is named.
             DecodeError: the target is a file (a mask) that cannot be decoded.
+            SchemaError: the task needs groups, and no field has that role.
         """
         task = task or self.task
         try:
-            return task.encode(access.truth(self, task.target))
+            encoded = task.encode(access.truth(self, task.target))
+            return encoded if not task.by_group else self._grouped(encoded)
         except DataError as error:
             if error.where is not None and error.where.row is not None:
                 row = int(self.row_numbers[error.where.row - 1])
                 error.where = Where(row=row, field=error.where.field)
             raise
+
+    def _grouped(self, values: NDArray[Any]) -> NDArray[Any]:
+        from lepta.data.splits import require_groups
+
+        return np.column_stack([values, require_groups(self).astype(np.float64)])
 
     def decode(self, name: str, row: int) -> NDArray[Any]:
         """Return the decoded value of a media field: an image is (height, width, channels).

@@ -27,11 +27,12 @@ _EVENTS = ("time_field", "kinds", "roles", "formats", "group", "task_options")
 """Options that tell how a table of events becomes histories."""
 
 
-def reading_of(manifest: Manifest) -> dict[str, Any]:
+def reading_of(manifest: Manifest, *, measured: bool = False) -> dict[str, Any]:
     """Return the options of ``Dataset.read`` that read new rows as the training rows were read.
 
     What a column holds is not guessed again: a file of other rows might be guessed otherwise. For
-    a model of windows the rows are those of the table that the windows are made of.
+    a model of windows the rows are those of the table that the windows are made of. Rows to be
+    ``measured`` also need the groups within which a ranking is judged.
     """
     recorded = (manifest.lineage.config.get("read") or {}).get("options", {})
     window = recorded.get("window") or {}
@@ -42,7 +43,9 @@ def reading_of(manifest: Manifest) -> dict[str, Any]:
     if recorded.get("task") == RECOMMENDATION and recorded.get("group"):
         return {name: recorded[name] for name in _EVENTS if recorded.get(name)}
     inputs = manifest.signature.inputs
+    groups = measured and manifest.task.by_group and recorded.get("group")
     return {
+        **({"group": groups} if groups else {}),
         "kinds": {spec.name: spec.kind for spec in inputs},
         "roles": dict.fromkeys((spec.name for spec in inputs), Role.INPUT),
         "formats": {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lepta.core.errors import DataError, Where
+from lepta.core.errors import DataError, SchemaError, Where
 from lepta.core.schema import Field, Kind, Role
 from lepta.core.values import label_of
 from lepta.data import assign
@@ -195,6 +195,21 @@ def group_codes(data: Dataset) -> Ints | None:
     """Return a number per row, equal within a group; a row without a group is one of its own."""
     field = data.schema.one(Role.GROUP)
     return None if field is None else codes_of(data.table[field.name], alone=True)
+
+
+def require_groups(data: Dataset) -> Ints:
+    """Return :func:`group_codes` of data whose task needs groups.
+
+    Raises:
+        SchemaError: no field has that role.
+    """
+    codes = group_codes(data)
+    if codes is None:
+        raise SchemaError(
+            "Ranking needs to know which rows belong to one query.",
+            fix="Name the field that says so with group=.",
+        )
+    return codes
 
 
 def codes_of(column: Any, *, alone: bool = False) -> Ints:

@@ -20,6 +20,7 @@ from lepta.data.files import FIX
 from lepta.data.issues import SHOWN, Issue, some
 from lepta.data.labels import holds_labels
 from lepta.data.leaks import leaks
+from lepta.data.splits import require_groups
 from lepta.tasks import Task
 
 if TYPE_CHECKING:
@@ -157,11 +158,12 @@ def require_trainable(data: Dataset, *, drop_missing: bool = False) -> Dataset:
         drop_missing: drop rows whose target is missing, instead of refusing them.
 
     Raises:
-        SchemaError: there is no target, or no task predicts it.
+        SchemaError: there is no target, no task predicts it, or it needs groups and none is given.
         DataError: a target is missing, there is one class, a split has one class, a group stands
             in two splits, a weight is negative, files are missing, or no input field is left.
     """
-    _ = data.task
+    if data.task.by_group:
+        require_groups(data)
     rows = checks.missing_targets(data)
     if rows.size and drop_missing:
         keep = np.ones(len(data), bool)

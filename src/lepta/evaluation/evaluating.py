@@ -99,7 +99,7 @@ def _dataset(data: Any, predictor: Predictor, context: Context) -> Dataset:
     if isinstance(data, Dataset):
         return data
     task = predictor.task
-    known = {"task_options": task.reading, **reading_of(predictor.manifest)}
+    known = {"task_options": task.reading, **reading_of(predictor.manifest, measured=True)}
     return Dataset.read(data, target=task.target, task=task.name, context=context, **known)
 
 

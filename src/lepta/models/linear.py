@@ -71,7 +71,7 @@ class LinearFitted(Fitted):
 class Linear(Learner):
     """A linear model on standardised numbers and one-hot categories."""
 
-    tasks: ClassVar[frozenset[str]] = VECTORS
+    tasks: ClassVar[frozenset[str]] = VECTORS | {"ranking"}
 
     def unfit_for(self, schema: Schema, task: Task) -> str:
         return "" if any(f.kind in PLAIN for f in schema.inputs) else "there is no plain field"

@@ -36,6 +36,7 @@ TASKS = Registry(
         "quantile": "lepta.tasks.quantile:Quantile",
         "multilabel": "lepta.tasks.multilabel:Multilabel",
         "ordinal": "lepta.tasks.ordinal:Ordinal",
+        "ranking": "lepta.tasks.ranking:Ranking",
         "recommendation": "lepta.tasks.recommendation:Recommendation",
         "segmentation": "lepta.tasks.segmentation:Segmentation",
     },

@@ -61,6 +61,8 @@ class Task(BaseModel, ABC):
         maximise: whether more is better of that metric.
         is_classification: whether there is one class a row, and scores are class probabilities.
         one_answer: whether there is one label or number a row; audits and tabular learners need it.
+        by_group: whether only the order within groups of rows means something, so that truth is
+            (rows, 2): what :meth:`encode` gives, and the code of the group.
         bounded: whether scores lie between 0 and 1.
         tuned: whether :meth:`calibrated` learns from the validation rows.
         promises: whether what it learns promises something (coverage, a rate of false alarms)
@@ -83,6 +85,7 @@ class Task(BaseModel, ABC):
     maximise: ClassVar[bool]
     is_classification: ClassVar[bool] = False
     one_answer: ClassVar[bool] = True
+    by_group: ClassVar[bool] = False
     bounded: ClassVar[bool] = False
     tuned: ClassVar[bool] = False
     promises: ClassVar[bool] = False

@@ -44,7 +44,9 @@ def run(options: Options, context: Context) -> int:
     predictor = Predictor(options.bundle, threads=2)
     target = options.target or predictor.task.target
     task = predictor.task.name
-    reading = reading_of(predictor.manifest)
+    reading = reading_of(predictor.manifest, measured=True)
+    if options.group is not None:
+        reading["group"] = options.group
     data = read(options.data, options, context, target=target, task=task, **reading)
     if options.split_name:
         if options.split_name not in data.splits:

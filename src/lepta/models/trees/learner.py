@@ -25,6 +25,7 @@ from lepta.models.learner import (
     row_weights,
 )
 from lepta.models.trees.ensemble import Ensemble, read_ensemble
+from lepta.models.trees.ranked import OBJECTIVE, by_query
 from lepta.tasks import Task
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Trees(Learner):
     rows: float = 0.8
     l2: float = 5.0
 
-    tasks: ClassVar[frozenset[str]] = VECTORS
+    tasks: ClassVar[frozenset[str]] = VECTORS | {"ranking"}
 
     def balances(self, task: Task) -> bool:
         return super().balances(task) or task.name == "multilabel"
@@ -105,7 +106,7 @@ class Trees(Learner):
         return "" if any(f.kind in PLAIN for f in schema.inputs) else "there is no plain field"
 
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> Fitted:
-        if task.name not in ANSWERS:
+        if task.name not in ANSWERS and not task.by_group:
             from lepta.models.trees.several import fit_several
 
             return fit_several(self, train, valid, task, context)
@@ -123,14 +124,14 @@ class Trees(Learner):
 
         A target that is a number is standardised: float32 sums of trees then keep its digits.
         """
-        x, y, weights = train
-        center, scale = (0.0, 1.0) if task.is_classification else center_and_scale(y)
-        watch = None
-        if valid is not None:
-            xv, yv, watched = valid
-            watch = xv, (yv - center) / scale, watched
-        rows = x, (y - center) / scale, weights
-        booster = self.boost(front, _objective(task), rows, watch, rounds, context)
+        bare = task.is_classification or task.by_group
+        center, scale = (0.0, 1.0) if bare else center_and_scale(train[1])
+
+        def ready(x: Any, y: Any, weights: Any) -> tuple[Any, ...]:
+            return by_query(x, y, weights) if task.by_group else (x, (y - center) / scale, weights)
+
+        watch = None if valid is None else ready(*valid)
+        booster = self.boost(front, _objective(task), ready(*train), watch, rounds, context)
         ensemble = read_ensemble(booster.dump_model())
         return TreesFitted(front, task, booster, ensemble, self, center, scale)
 
@@ -185,6 +186,8 @@ class Trees(Learner):
 
 
 def _objective(task: Task) -> dict[str, Any]:
+    if task.by_group:
+        return OBJECTIVE
     if not task.is_classification:
         return {"objective": "regression"}
     if task.width == 2:
@@ -202,7 +205,9 @@ def _progress(stage: Stage, context: Context) -> Any:
     def callback(env: Any) -> None:
         results = env.evaluation_result_list
         if results:
-            stage.advance(loss=float(results[0][2]))
+            _, _, value, more_is_better, *_ = results[0]
+            figure = "score" if more_is_better else "loss"
+            stage.advance(1, **{figure: float(value)})
         else:
             stage.advance()
         if results and context.seconds_left() <= 0:

@@ -13,6 +13,7 @@ _QUANTILES = "lepta.tasks.quantile.metrics"
 _LABELS = "lepta.tasks.multilabel.metrics"
 _ORDERED = "lepta.tasks.ordinal.metrics"
 _BOXES = "lepta.tasks.detection.metrics"
+_QUERIES = "lepta.tasks.ranking.metrics"
 _RECOMMENDED = "lepta.tasks.recommendation.metrics"
 _SEGMENTATION = "lepta.tasks.segmentation.metrics"
 
@@ -51,6 +52,10 @@ METRICS = Registry(
         "quadratic_kappa": f"{_ORDERED}:quadratic_kappa",
         "class_mae": f"{_ORDERED}:class_mae",
         "median_accuracy": f"{_ORDERED}:median_accuracy",
+        "query_ndcg_10": f"{_QUERIES}:query_ndcg_10",
+        "query_ndcg": f"{_QUERIES}:query_ndcg",
+        "query_map": f"{_QUERIES}:query_map",
+        "query_mrr": f"{_QUERIES}:query_mrr",
         "hit_rate_1": f"{_RECOMMENDED}:hit_rate_1",
         "hit_rate_10": f"{_RECOMMENDED}:hit_rate_10",
         "hit_rate_50": f"{_RECOMMENDED}:hit_rate_50",
