@@ -32,7 +32,7 @@ PEERS = ROOT / ".venv-peers" / "tensorflow" / "bin" / "python"
 
 
 def make_data(path: Path, train: int = 600, valid: int = 400) -> None:
-    """Write noisy images; half of them hold a faint disc."""
+    """Write noisy images of one disc each; brighter than what is around it in half of them."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, train + valid).astype(np.int64)
     x = rng.normal(0.5, 0.15, (train + valid, 128, 128)).astype(np.float32)
@@ -41,7 +41,7 @@ def make_data(path: Path, train: int = 600, valid: int = 400) -> None:
         top, left = rng.uniform(24, 104, 2)
         radius = rng.uniform(9, 16)
         disc = (rows - top) ** 2 + (columns - left) ** 2 < radius**2
-        image[disc] += 0.22 if label else 0.05
+        image[disc] += 0.2 if label else -0.2
     np.savez(path, x=x[:train], y=y[:train], vx=x[train:], vy=y[train:])
 
 
