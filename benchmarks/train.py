@@ -196,10 +196,11 @@ def _bare_epoch(network: Any, optimiser: Any, x: Any, y: Any, half: bool) -> Non
     import torch
     from torch.nn import functional
 
+    from lepta.training.layout import laid
+
     for rows in torch.randperm(len(x)).tensor_split(-(-len(x) // BATCH)):
-        images = x[rows].contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            raw = network(images)
+            raw = network(laid(x[rows]))
         functional.cross_entropy(raw.float(), y[rows]).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()

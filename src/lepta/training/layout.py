@@ -34,10 +34,17 @@ def fast_layout(network: nn.Module) -> Iterator[None]:
 
 
 def laid(tensor: Tensor) -> Tensor:
-    """Return images and volumes channels last, other tensors as they are."""
+    """Return images and volumes channels last, other tensors as they are.
+
+    Where there is one channel both layouts hold the same bytes, and PyTorch goes by the strides:
+    they are made those of channels last, else the layers that follow would run the slow way.
+    """
     if tensor.ndim not in _FORMATS:
         return tensor
-    return tensor.contiguous(memory_format=_FORMATS[tensor.ndim])
+    tensor = tensor.contiguous(memory_format=_FORMATS[tensor.ndim])
+    if tensor.shape[1] != 1:
+        return tensor
+    return tensor.as_strided(tensor.shape, (tensor.stride(0), 1, *tensor.stride()[2:]))
 
 
 def _swap(network: nn.Module) -> list[tuple[nn.Sequential, int]]:
