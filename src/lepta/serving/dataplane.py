@@ -5,6 +5,7 @@ The HTTP adapter is one way in; every other one (gRPC, a message queue) sits on 
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -27,7 +28,7 @@ from lepta.serving.binding import (
     count_rows,
     datatype,
 )
-from lepta.serving.codec import datatype_of
+from lepta.serving.codec import as_objects, datatype_of
 from lepta.serving.failures import TooLargeError, UnknownModelError
 
 Array = NDArray[Any]
@@ -154,6 +155,8 @@ class Model:
 
     def _decide(self, scores: NDArray[np.float32]) -> Array:
         answer = self.task.decide(scores)
+        if answer.dtype == object:
+            return as_objects([_as_text(value) for value in answer])
         return answer.astype(np.float32) if answer.dtype.kind == "f" else answer
 
     def _check_count(self, count: int) -> None:
@@ -198,6 +201,11 @@ class Model:
         decided = self._decide(output.empty(1, 1))
         free = tuple(-1 for _ in decided.shape)
         yield Tensor(PREDICTION, datatype_of(decided.dtype), free, {})
+
+
+def _as_text(value: Any) -> Any:
+    """Return an answer of several parts (labels, boxes) as JSON, which an element can hold."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
 class DataPlane:

@@ -18,6 +18,7 @@ from lepta.engine import tune_process
 from lepta.evaluation import CheckReport, check
 from lepta.store import Plan, tracking
 from lepta.tasks import Binary, Task
+from lepta.tasks.detection import Detection
 from lepta.tasks.regression import Number
 from lepta.tuning.options import FitOptions
 from lepta.tuning.recipe import Recipe, pack_rows
@@ -212,8 +213,9 @@ def with_threshold(task: Task, options: FitOptions) -> Task:
     """Return the task with the decision threshold that was asked for."""
     if options.threshold is None:
         return task
-    if not isinstance(task, Binary):
+    if not isinstance(task, Binary | Detection):
         raise ConfigError(
-            f"A threshold is for two classes; the task is {task.name}.", fix="Leave it out."
+            f"A threshold is for two classes, or for boxes; the task is {task.name}.",
+            fix="Leave it out.",
         )
     return task.model_copy(update={"threshold": options.threshold})

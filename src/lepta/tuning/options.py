@@ -52,7 +52,7 @@ class FitOptions(Config):
         default=None,
         ge=0,
         le=1,
-        description="Probability from which the positive class is answered.",
+        description="Probability from which the positive class, or a box, is answered.",
     )
     audit: bool = Option(
         default=True, description="Check the data and audit it for shortcuts; the report tells."

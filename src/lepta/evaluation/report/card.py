@@ -9,6 +9,7 @@ from lepta.bundle.manifest import InputSpec, Manifest
 from lepta.evaluation.report.plots import plots_of
 from lepta.evaluation.results import Evaluation, figure, interval_text, metric_of
 from lepta.tasks import Task
+from lepta.tasks.detection import Detection
 from lepta.tasks.drawing import to_png
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def _details(manifest: Manifest) -> str:
     threshold = getattr(manifest.task, "threshold", None)
     if threshold is not None and manifest.task.is_classification:
         lines.append(f"- The positive class is answered from a probability of {threshold:.3g} on.")
+    if threshold is not None and isinstance(manifest.task, Detection):
+        lines.append(f"- A box is answered from a score of {threshold:.3g} on.")
     if lineage.parent:
         lines.append(f"- Made from the bundle with the manifest `{lineage.parent}`.")
     lines += ["", "| Input | Kind | Unit | Values |", "|---|---|---|---|"]

@@ -60,6 +60,7 @@ class Detection(Task):
     tuned: ClassVar[bool] = True
     target_kind: ClassVar[Kind | None] = Kind.BOXES
     learners: ClassVar[tuple[str, ...]] = ("detector",)
+    report: ClassVar[str] = "lepta.tasks.detection.report:PLOTS"
 
     @classmethod
     def suits(cls, field: Field) -> bool:

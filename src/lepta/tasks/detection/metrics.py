@@ -61,6 +61,11 @@ def prepared(y: Array, scores: Array) -> tuple[Matches, None]:
     return match(y, scores), None
 
 
+def recall_and_precision(each: ClassMatches, iou: int, weights: Floats) -> tuple[Floats, Floats]:
+    """Return recall and precision of a class at each right box, by falling score, (k, hits)."""
+    return _Curve.of(each, iou).points(weights, weights @ each.truths.astype(np.float64))
+
+
 def class_precision(matches: Matches, iou: int, weights: Floats) -> dict[int, Floats]:
     """Return the average precision of each class, (k,) each; NaN where none is true.
 
@@ -71,10 +76,8 @@ def class_precision(matches: Matches, iou: int, weights: Floats) -> dict[int, Fl
     """
     found = {}
     for each in matches.classes:
-        truths = weights @ each.truths.astype(np.float64)
-        recall, precision = _Curve.of(each, iou).points(weights, truths)
-        value = average_precision(recall, precision)
-        found[each.code] = np.where(truths > 0, value, np.nan)
+        value = average_precision(*recall_and_precision(each, iou, weights))
+        found[each.code] = np.where(weights @ each.truths > 0, value, np.nan)
     return found
 
 
