@@ -83,6 +83,13 @@ def test_a_draft_tells_what_the_graph_takes(
     assert [spec.name for spec in bundle.signature.inputs] == ["x_0", "x_1"]
 
 
+def test_the_schema_names_the_model_first(files: Path) -> None:
+    (files / "m.yaml").write_text(f"name: buyers\n{SCHEMA}")
+    words = [str(files / "m.onnx"), "--schema", str(files / "m.yaml"), "-q"]
+    assert main(["import", *words, "-o", str(files / "other.lepta")]) == 0
+    assert lepta.Bundle.load(files / "other.lepta").manifest.name == "buyers"
+
+
 def test_without_a_schema_the_command_names_the_draft(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,10 +102,19 @@ def fit_media(spec: InputSpec, value: Array, where: Where) -> Array:
         )
     if 0 in array.shape:
         raise InputError(f"The {spec.kind.value} is empty.", where=where)
-    return _cast(array, np.dtype(spec.dtype), where)
+    return _cast(array if spec.required else _unlike_absent(spec, array), spec.dtype, where)
 
 
-def _cast(array: Array, dtype: np.dtype[Any], where: Where) -> Array:
+def _unlike_absent(spec: InputSpec, array: Array) -> Array:
+    """Return an array whose free axes are all 1, as those of a missing value, twice as long."""
+    free = [axis for axis, size in enumerate(spec.shape[1:]) if size == -1]
+    if not free or any(array.shape[axis] > 1 for axis in free):
+        return array
+    return np.repeat(array, 2, axis=free[-1])
+
+
+def _cast(array: Array, name: str, where: Where) -> Array:
+    dtype = np.dtype(name)
     if array.dtype == dtype:
         return array
     if (array.dtype, dtype) == (np.dtype("uint8"), np.dtype("uint16")):

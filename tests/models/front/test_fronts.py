@@ -166,3 +166,17 @@ def test_volumes_keep_their_axes(axis: int, tmp_path: Path) -> None:
     slopes = [float(np.abs(np.diff(cube, axis=a)).mean()) for a in range(3)]
     assert np.argmax(slopes) == axis
     assert sorted(slopes)[1] < 1e-5
+
+
+def test_a_picture_of_one_pixel_is_there(tmp_path: Path) -> None:
+    """One pixel also stands for a picture that is missing."""
+    shades = [png(np.full((9, 9), 9 * row, np.uint8)) for row in range(10)]
+    shades[3], shades[7] = png(np.full((1, 1), 200, np.uint8)), None
+    data = lepta.Dataset.read({"p": shades, "y": ["a", "b"] * 5}, target="y")
+    context = Context(cache=tmp_path)
+    front = fit_front(data, style="dense", image=ImageOptions(), context=context)
+    prepared, wanted = front.run(data, context), run_graph(front, data)
+    assert prepared[PRESENT][:, 0].tolist() == [1.0] * 7 + [0.0] + [1.0] * 2
+    for name, array in prepared.items():
+        np.testing.assert_allclose(array, wanted[name], atol=1e-6)
+    assert prepared["p"][3].min() == pytest.approx(200 / 255)

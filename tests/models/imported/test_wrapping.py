@@ -291,3 +291,114 @@ def test_probabilities_called_logits_are_noticed() -> None:
     schema = ImportSchema.parse({"task": BINARY, "inputs": inputs, "gives": "logits"})
     with pytest.raises(ConfigError, match="every row sums to one"):
         wrap_foreign(graph.SerializeToString(), schema, "p.onnx")
+
+
+def one_step(op: str, dtype: int, *, columns: int = 1, **attributes: Any) -> bytes:
+    """Return a graph x -> Cast -> float -> one operator -> y."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+            helper.make_node(op, ["f"], ["y"], **attributes),
+        ],
+        "one",
+        [helper.make_tensor_value_info("x", dtype, [None, columns])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, columns])],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+def wrapped_number(data: bytes, **entry: Any) -> Wrapped:
+    inputs = [{"name": "x", "kind": "number", **entry}]
+    schema = {"task": REGRESSION, "inputs": inputs, "gives": "value"}
+    return wrap_foreign(data, ImportSchema.parse(schema), "m.onnx")
+
+
+def test_a_sigmoid_called_logits_is_noticed() -> None:
+    """A single column sums to nothing; the labels of a row do not exclude each other."""
+    labels = {"name": "multilabel", "target": "t", "classes": ["a", "b", "c"]}
+    for task, columns in ((BINARY, 1), (labels, 3)):
+        inputs = [{"name": [f"x{n}" for n in range(columns)], "kind": "number"}]
+        schema = ImportSchema.parse({"task": task, "inputs": inputs, "gives": "logits"})
+        data = one_step("Sigmoid", TensorProto.FLOAT, columns=columns)
+        with pytest.raises(ConfigError, match="graph ends in Sigmoid"):
+            wrap_foreign(data, schema, "s.onnx")
+
+
+def test_whole_numbers_keep_their_digits_and_have_no_gap() -> None:
+    data = one_step("Identity", TensorProto.INT64)
+    with pytest.raises(ConfigError, match="no value for a missing number"):
+        wrapped_number(data)
+    wrapped = wrapped_number(helper_subtract(20_000_000), fill=20_000_005)
+    numbers = np.array([[20_000_001.0], [20_000_003.0], [np.nan]])
+    np.testing.assert_array_equal(run(wrapped, {"doubles": numbers})[:, 0], [1, 3, 5])
+
+
+def helper_subtract(number: int) -> bytes:
+    """Return a graph that takes ``number`` from whole numbers, and then gives floats."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Sub", ["x", "n"], ["d"]),
+            helper.make_node("Cast", ["d"], ["y"], to=TensorProto.FLOAT),
+        ],
+        "minus",
+        [helper.make_tensor_value_info("x", TensorProto.INT64, [None, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
+        [numpy_helper.from_array(np.array([[number]], np.int64), "n")],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+def test_pixels_are_rounded_where_the_graph_takes_whole_ones() -> None:
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMax", ["f"], ["y"], keepdims=0, axes=[1, 2, 3]),
+        ],
+        "max",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, [None, 8, 8, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None])],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    entry = {"name": "scan", "kind": "image", "range": [0, 255], "bits": 16}
+    schema = ImportSchema.parse({"task": REGRESSION, "inputs": [entry], "gives": "value"})
+    wrapped = wrap_foreign(model.SerializeToString(), schema, "max.onnx")
+    values = np.arange(256)
+    images = np.broadcast_to((values * 257)[:, None, None, None], (256, 8, 8, 1))
+    got = run(wrapped, {"image_0": images.astype(np.uint16)})[:, 0]
+    np.testing.assert_array_equal(got, values)
+
+
+def text_model(*, codes: bool) -> bytes:
+    """Return a graph that knows "True" as 1, or takes codes."""
+    know = {"keys_strings": ["True", "False"], "values_floats": [1.0, 0.0], "default_float": 9.0}
+    node = helper.make_node("LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", **know)
+    if codes:
+        node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)
+    kind = TensorProto.INT64 if codes else TensorProto.STRING
+    graph = helper.make_graph(
+        [node],
+        "text",
+        [helper.make_tensor_value_info("x", kind, [None, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
+    )
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+@pytest.mark.parametrize(("codes", "wanted"), [(False, [1, 0, 9]), (True, [0, 1, 5])])
+def test_categories_are_spelled_as_the_graph_spells_them(codes: bool, wanted: list[int]) -> None:
+    """The runtime reads True, "True" and "true" as "true"."""
+    wrapped = wrapped_number(
+        text_model(codes=codes), kind="category", classes=["True", "False"], unknown=5
+    )
+    read = np.array([["true"], ["false"], ["perhaps"]], object)
+    np.testing.assert_array_equal(run(wrapped, {"categories": read})[:, 0], wanted)
+
+
+def test_classes_that_are_one_are_refused() -> None:
+    entry = {"name": "x", "kind": "category", "classes": ["1", "1.0"]}
+    with pytest.raises(ConfigError, match="two classes are one"):
+        ImportSchema.parse({"task": REGRESSION, "gives": "value", "inputs": [entry]})

@@ -46,6 +46,7 @@ def run(options: Options, context: Context) -> int:
     """Import, measure where there is data, and save."""
     from lepta.evaluation.results import table_of
     from lepta.tuning import draft_schema, import_onnx
+    from lepta.tuning.importing import read_schema
 
     if options.draft:
         show(draft_schema(options.model).rstrip())
@@ -55,11 +56,12 @@ def run(options: Options, context: Context) -> int:
             "The option --schema is missing.",
             fix=f"`lepta import {options.model} --draft > schema.yaml` writes one to complete.",
         )
+    schema = read_schema(options.schema_)
     bundle = import_onnx(
         options.model,
-        options.schema_,
+        schema,
         data=options.data or None,
-        name=options.out.stem,
+        name=schema.name or options.out.stem,
         context=context,
     )
     options.out.absolute().parent.mkdir(parents=True, exist_ok=True)

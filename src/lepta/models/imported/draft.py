@@ -6,6 +6,7 @@ from typing import Any
 
 from onnx import ModelProto
 
+from lepta.models.imported.fields import knows_nan
 from lepta.models.imported.versions import dtype_of, graph_inputs, shape_of
 
 _HEAD = """\
@@ -35,11 +36,14 @@ def _input(name: str, value: Any) -> list[str]:
     count = shape[1] if len(shape) == 2 and shape[1] > 0 else 1
     names = f"[{', '.join(f'{name}_{n}' for n in range(count))}]" if count > 1 else name
     kind = "category" if dtype == "string" else "number  # ? or category, with classes: [...]"
-    return [
+    lines = [
         f"  - name: {names}  # ? names of the data's columns, in order",
         f"    kind: {kind}",
         f"    tensor: {name}",
     ]
+    if dtype != "string" and not knows_nan(dtype):
+        lines.append("    fill: 0  # ? what a missing number counts as")
+    return lines
 
 
 def _image(name: str, shape: tuple[int, ...]) -> list[str]:

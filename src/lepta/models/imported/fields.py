@@ -71,11 +71,13 @@ class Feeding:
     def tensors(self) -> tuple[TensorSpec, ...]:
         """The tensors of the finished graph: numbers, strings, and one an image."""
         found = []
-        for kind, name, dtype in (
-            (Kind.NUMBER, "numbers", "float32"),
-            (Kind.CATEGORY, "categories", "string"),
+        for name, dtype in (
+            ("numbers", "float32"),
+            ("doubles", "float64"),
+            ("categories", "string"),
         ):
-            fields = tuple(spec.name for spec in self.inputs if spec.kind == kind)
+            plain = (spec for spec in self.inputs if spec.kind != Kind.IMAGE)
+            fields = tuple(spec.name for spec in plain if spec.dtype == dtype)
             if fields:
                 shape = (-1, len(fields))
                 found.append(TensorSpec(name=name, dtype=dtype, shape=shape, fields=fields))
@@ -141,6 +143,17 @@ def _check(target: Target, entries: list[ImportedInput]) -> None:
     for entry in entries:
         if (entry.kind == "number") == (target.dtype == "string"):
             _check_text(entry, target)
+        if entry.kind == "number" and entry.fill is None and not knows_nan(target.dtype):
+            raise ConfigError(
+                f"{entry.label}: the graph's input {target.name!r} takes {target.dtype}, which "
+                "has no value for a missing number.",
+                fix="Say fill: NUMBER, what a missing one counts as, such as fill: 0.",
+            )
+
+
+def knows_nan(dtype: str) -> bool:
+    """Whether a type of numbers has a value for a missing one."""
+    return np.issubdtype(np.dtype(dtype), np.floating)
 
 
 def _check_text(entry: ImportedInput, target: Target) -> None:
@@ -214,8 +227,9 @@ def size(entry: ImportedInput, target: Target) -> tuple[int, int] | None:
 
 
 def _spec(entry: ImportedInput, name: str, feeding: Feeding) -> InputSpec:
+    target = feeding.targets[_target_of(entry, feeding.targets)]
     if entry.kind != "image":
-        dtype = "float32" if entry.kind == "number" else "string"
+        dtype = _wide(target.dtype) if entry.kind == "number" else "string"
         return InputSpec(
             name=name,
             kind=entry.field_kind,
@@ -224,7 +238,6 @@ def _spec(entry: ImportedInput, name: str, feeding: Feeding) -> InputSpec:
             unit=entry.unit,
             classes=entry.classes,
         )
-    target = feeding.targets[_target_of(entry, feeding.targets)]
     count = channels(entry, target)
     plain = {"channels": count, "bits": entry.bits} if entry.decoder == "image" else {}
     return InputSpec(
@@ -236,6 +249,11 @@ def _spec(entry: ImportedInput, name: str, feeding: Feeding) -> InputSpec:
         decoder=entry.decoder,
         options=plain,
     )
+
+
+def _wide(dtype: str) -> str:
+    """Return the type of numbers that become ``dtype``: float32 has seven digits only."""
+    return "float32" if np.can_cast(dtype, np.float32) else "float64"
 
 
 def _image(graph: Graph, tensor: str, entry: ImportedInput, target: Target) -> str:
@@ -266,6 +284,8 @@ def _image(graph: Graph, tensor: str, entry: ImportedInput, target: Target) -> s
     values = _standardise(graph, values, entry, (1, -1, 1, 1))
     if layout(entry, target) == "NHWC":
         values = graph.op("Transpose", values, perm=[0, 2, 3, 1])
+    if not knows_nan(target.dtype):
+        values = graph.op("Round", values)  # a cast would cut digits off
     return _cast(graph, values, "float32", target.dtype)
 
 
@@ -277,22 +297,37 @@ def _plain(
     columns = graph.const([place[name][1] for name in entry.name], "int64")
     values = graph.op("Gather", tensor, columns, axis=1)
     if entry.kind == "number":
+        have = _wide(target.dtype)
         if entry.fill is not None:
             absent = graph.op("IsNaN", values)
-            values = graph.op("Where", absent, graph.const(entry.fill, "float32"), values)
-        values = _standardise(graph, values, entry, (1, -1))
-        return _cast(graph, values, "float32", target.dtype)
+            values = graph.op("Where", absent, graph.const(entry.fill, have), values)
+        values = _standardise(graph, values, entry, (1, -1), have)
+        return _cast(graph, values, have, target.dtype)
     if target.dtype == "string":
-        return values
+        return _spelled(graph, values, entry)
     codes = graph.op(
         "LabelEncoder",
         values,
         domain="ai.onnx.ml",
-        keys_strings=list(entry.classes),
+        keys_strings=list(entry.labels),
         values_int64s=list(range(len(entry.classes))),
-        default_int64=-1,
+        default_int64=entry.unknown,
     )
     return _cast(graph, codes, "int64", target.dtype)
+
+
+def _spelled(graph: Graph, values: str, entry: ImportedInput) -> str:
+    """Add the step from labels ("true", "1") to the classes as the graph spells them ("True")."""
+    other = {label: name for label, name in zip(entry.labels, entry.classes, strict=True)
+             if label != name}  # fmt: skip
+    if not other:
+        return values
+    keys: dict[str, Any] = {"domain": "ai.onnx.ml", "keys_strings": list(other)}
+    spelled = graph.op("LabelEncoder", values, values_strings=list(other.values()), **keys)
+    known = graph.op(
+        "LabelEncoder", values, values_int64s=[1] * len(other), default_int64=0, **keys
+    )
+    return graph.op("Where", graph.op("Cast", known, to=9), spelled, values)
 
 
 def _affine(graph: Graph, values: str, factor: float, offset: float) -> str:
@@ -301,10 +336,12 @@ def _affine(graph: Graph, values: str, factor: float, offset: float) -> str:
     return graph.op("Add", values, graph.const(offset, "float32")) if offset else values
 
 
-def _standardise(graph: Graph, values: str, entry: ImportedInput, shape: tuple[int, ...]) -> str:
+def _standardise(
+    graph: Graph, values: str, entry: ImportedInput, shape: tuple[int, ...], dtype: str = "float32"
+) -> str:
     for kind, numbers in (("Sub", entry.mean), ("Div", entry.std)):
         if numbers:
-            array: Any = np.asarray(numbers, np.float32).reshape(shape)
+            array: Any = np.asarray(numbers, dtype).reshape(shape)
             values = graph.op(kind, values, graph.const(array))
     return values
 

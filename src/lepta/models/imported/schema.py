@@ -10,6 +10,7 @@ from pydantic import Field as Option
 from lepta.core.config import Config
 from lepta.core.errors import ConfigError
 from lepta.core.schema import Kind
+from lepta.core.values import label_of
 from lepta.tasks import Task, task_from_json
 
 Pair = tuple[float, float]
@@ -66,6 +67,11 @@ class ImportedInput(Config):
     classes: tuple[str, ...] = Option(
         default=(), description="Known values of a category, in the order of their codes."
     )
+    unknown: int = Option(
+        default=-1,
+        description="Code of a category that is missing or not among the classes. Networks that "
+        "look codes up need one of their own: -1 is their last entry.",
+    )
     fill: float | None = Option(
         default=None, description="What a missing number counts as; by default it stays missing."
     )
@@ -80,6 +86,11 @@ class ImportedInput(Config):
                     f"{self.label}: {name} has {len(values)} numbers.",
                     fix="Give one for all, or one a channel or column.",
                 )
+        if len(set(self.labels)) < len(self.labels):
+            raise ConfigError(
+                f"{self.label}: two classes are one: {', '.join(self.classes)}.",
+                fix='"1" and "1.0" are one class, and so are "True" and "true".',
+            )
         if not all(self.std):
             raise ConfigError(f"{self.label}: std holds a zero.", fix="Use 1 where nothing varies.")
         return self
@@ -105,6 +116,11 @@ class ImportedInput(Config):
         if self.kind == "image":
             return (0, 1, self.channels) if self.channels else (0, 1, 3)
         return (0, 1, len(self.name)) if self.kind == "number" else (0,)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes as the runtime reads them: "True" is "true", "1.0" is "1"."""
+        return tuple(label_of(name) or "" for name in self.classes)
 
     @property
     def label(self) -> str:

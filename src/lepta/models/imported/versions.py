@@ -11,6 +11,9 @@ from lepta.bundle.graph import audit_onnx
 from lepta.core.errors import BundleError, ConfigError, ExportError, Where, suggest
 from lepta.models.graph import OPSET
 
+_RESHAPING = frozenset(
+    {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
 OLDEST = 18
 """Oldest version of the standard operators that the nodes in front of a model can do with."""
 
@@ -135,6 +138,15 @@ def _behind_zipmap(model: ModelProto, name: str) -> str:
         if node.op_type == "ZipMap" and name in node.output:
             return str(node.input[0])
     return name
+
+
+def last_step(model: ModelProto) -> str:
+    """Return the operator that gives the first output, those that only reshape it left out."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    node = makers.get(model.graph.output[0].name)
+    while node is not None and node.op_type in _RESHAPING:
+        node = makers.get(node.input[0])
+    return "" if node is None else str(node.op_type)
 
 
 def _reached(model: ModelProto, output: str) -> list[NodeProto]:

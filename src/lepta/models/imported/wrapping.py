@@ -15,7 +15,7 @@ from lepta.core.errors import ConfigError, ExportError, LeptaError
 from lepta.models.graph import Graph
 from lepta.models.imported.fields import Feeding
 from lepta.models.imported.schema import ImportSchema
-from lepta.models.imported.versions import opset_of, read_foreign, with_output
+from lepta.models.imported.versions import last_step, opset_of, read_foreign, with_output
 from lepta.runtime.pack import pack
 from lepta.runtime.session import open_session
 
@@ -66,6 +66,11 @@ def wrap_foreign(data: bytes, schema: ImportSchema, file: str, seed: int = 0) ->
     trial = _made_up(feeding, np.random.default_rng(seed))
     alone = _alone(data, feeding, trial, foreign.graph.output[0].name)
     _check_output(alone, schema)
+    if schema.gives == "logits" and (last := last_step(foreign)) in ("Sigmoid", "Softmax"):
+        raise ConfigError(
+            f"The output holds probabilities: the graph ends in {last}.",
+            fix="Say gives: probabilities.",
+        )
 
     graph = Graph(opset_of(foreign))
     fed = feeding.emit(graph)
@@ -97,11 +102,9 @@ def _made_up(feeding: Feeding, random: np.random.Generator) -> dict[str, NDArray
                 columns[name] = random.uniform(low, high, shape).astype(spec.dtype)
             elif entry.kind == "number":
                 centre, spread = _one(entry.mean, position, 0.0), _one(entry.std, position, 1.0)
-                columns[name] = random.normal(centre, spread, _ROWS).astype(np.float32)
+                columns[name] = random.normal(centre, spread, _ROWS)
             else:
-                columns[name] = random.choice(list(entry.classes) or ["a", ""], _ROWS).astype(
-                    object
-                )
+                columns[name] = random.choice(list(entry.labels) or ["a", ""], _ROWS).astype(object)
     return pack(Signature(inputs=feeding.inputs, tensors=feeding.tensors, outputs=()), columns)
 
 
