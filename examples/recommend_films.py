@@ -53,14 +53,18 @@ def ratings(folder: Path) -> lepta.Dataset:
 def main() -> None:
     """Train, measure, and recommend."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--people", type=int, default=300, help="made-up people (300)")
+    parser.add_argument("--people", type=int, help="take so many made-up people (300)")
     people = parser.parse_args().people
     samples = os.environ.get("LEPTA_SAMPLES")
-    if samples and (Path(samples) / "movielens_small").is_dir():
+    if people is None and samples and (Path(samples) / "movielens_small").is_dir():
         data = ratings(Path(samples))
     else:
         data = lepta.Dataset.read(
-            watched(people), task="recommendation", target="film", group="person", time_field="when"
+            watched(people or 300),
+            task="recommendation",
+            target="film",
+            group="person",
+            time_field="when",
         )
     model = lepta.fit(data, name="films")
     print(lepta.evaluate(model, data["test"]))

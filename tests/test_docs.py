@@ -15,7 +15,10 @@ from lepta.data.simulate import simulate_ct
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-SMALL = {"digits_fusion": ["--recordings", "2", "--epochs", "1"]}
+SMALL = {
+    "digits_fusion": ["--recordings", "2", "--epochs", "1"],
+    "recommend_films": ["--people", "200"],
+}
 """Options with which an example does all it does, but on fewer rows."""
 
 

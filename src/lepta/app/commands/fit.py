@@ -5,6 +5,7 @@ Examples:
   lepta fit ct/labels.csv --target lesion --group patient_id --time 5m -o ct.lepta
   lepta fit parts/ --learner transfer -o parts.lepta          # a folder of class folders
   lepta fit sales.parquet --target amount --time-field day --folds 5
+  lepta fit offers.csv --task ranking --target grade --group search
   lepta fit ratings.csv --task recommendation --target film --group user --time-field when
   lepta fit --from ct.lepta -o again.lepta                    # the same run, bit for bit
 """

@@ -27,6 +27,7 @@ def _by_length(evaluation: Any) -> Figure:
         ordered = Ordered.of(y, scores)
         values = [np.nanmean(ndcg(ordered, int(k))) for k in lengths]
         axes.plot(lengths, values, "o-", color=colour, markersize=3, label=label)
+    axes.set_xticks([1, 5, 10, 15, 20])
     axes.set_ylim(0, 1.02)
     legend(axes, loc="lower right")
     return figure

@@ -51,19 +51,21 @@ def _by_history(evaluation: Any) -> Figure:
 
 
 def _variety(evaluation: Any) -> Figure:
-    """Draw what share of all recommendations goes to the most popular items."""
+    """Draw what share of the lists goes to the most popular items, in the catalogue's order."""
     items = evaluation.scores.shape[1]
-    offered = np.sort(np.bincount(evaluation.task.best(evaluation.scores).ravel(), minlength=items))
-    known = evaluation.y[evaluation.y >= 0]
-    wanted = np.sort(np.bincount(known, minlength=items))
+    best = evaluation.task.best(evaluation.scores).ravel()
     figure = new_figure()
-    axes = new_axes(figure, "items, the commonest first", "share of the lists")
+    axes = new_axes(figure, "the most popular items", "share")
     places = np.arange(1, items + 1)
-    for counts, colour, label in ((offered, ACCENT, "recommended"), (wanted, SECOND, "taken")):
-        axes.plot(places, np.cumsum(counts[::-1]) / max(counts.sum(), 1), color=colour, label=label)
+    for codes, colour, label in (
+        (best, ACCENT, f"recommended ({len(np.unique(best)):,} items)"),
+        (evaluation.y[evaluation.y >= 0], SECOND, "taken"),
+    ):
+        share = np.cumsum(np.bincount(codes, minlength=items)) / max(len(codes), 1)
+        axes.plot(places, share, color=colour, linewidth=1.8, label=label)
     axes.set_xscale("log")
     axes.set_ylim(0, 1.02)
-    legend(axes, loc="lower right")
+    legend(axes, loc="upper left")
     return figure
 
 
@@ -84,8 +86,8 @@ PLOTS = (
     Plot(
         "variety",
         "Variety",
-        "How few items make up most of the lists: the steeper, the less of the catalogue is "
-        "shown. Beside it, what was really taken.",
+        "What share of all recommendations goes to the most popular items, beside what was really "
+        "taken: a line above the other favours the popular.",
         _variety,
     ),
 )
