@@ -198,7 +198,12 @@ def test_wandb_keeps_a_run_offline(
         run.finish({"auroc": 0.91}, {"learner": "resnet"})
         assert run.keep("ct", bundle) == []
     (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
-    found = list(records(file))
+    until = time.monotonic() + 20  # its own process writes the file
+    found: list[Any] = []
+    while not any(record.WhichOneof("record_type") == "exit" for record in found):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+        found = list(records(file))
     rows = [
         {item.key or "/".join(item.nested_key): item.value_json for item in record.history.item}
         for record in found

@@ -11,6 +11,7 @@ from lepta.core.events import Context, StageAdvanced
 from lepta.engine.worker import Alone
 from lepta.tasks import Regression
 from lepta.training.loop import predict_network, train_as, train_network
+from lepta.training.probes import Probe
 from lepta.training.rows import Rows
 from lepta.training.state import identity
 
@@ -85,6 +86,17 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_weights(
             worker = Stopped(folder, context, stop)
             found = train_as(worker, network, train, valid, task, options)
         assert all(torch.equal(found[name], wanted[name]) for name in wanted), after
+
+
+def test_what_was_measured_is_in_the_checkpoint(
+    train, valid, task, options, context, tmp_path, network, monkeypatch
+):
+    options = replace(options, batch="auto")
+    train_as(Stopped(tmp_path, context, 1), network, train, valid, task, options)
+    monkeypatch.delattr(Probe, "_seconds")
+    resumed = replace(context, choices={})
+    train_as(Alone(tmp_path, resumed), network, train, valid, task, options)
+    assert resumed.choices == context.choices != {}
 
 
 def test_a_finished_training_gives_its_result_again(

@@ -16,6 +16,7 @@ from lepta.app.cli import main
 from lepta.core.errors import BundleError, ConfigError, DataError
 from lepta.core.events import Context, Event, Message
 from lepta.data.options import Origin, ReadOptions
+from lepta.training import probes
 from lepta.tuning.recipe import ROWS
 
 QUICK = {"audit": False}
@@ -104,6 +105,23 @@ def test_a_network_on_files(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(file)
     with pytest.raises(DataError, match="files of 'file' have changed"):
         lepta.fit(from_bundle=first, context=context)
+
+
+def test_what_was_measured_is_used_again(
+    frame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the folder of caches, which remembers it too, is another."""
+    data = lepta.Dataset.read(frame, target="target")
+    settings = {"loop.epochs": 2, "loop.batch": "auto"}
+    context = Context(cache=tmp_path / "one", threads=1)
+    first = lepta.fit(data, learner="mlp", settings=settings, context=context, **QUICK)
+    monkeypatch.setattr(probes, "_remembered", {})
+    monkeypatch.delattr(probes.Probe, "_seconds")
+    again = lepta.fit(data, from_bundle=first, context=Context(cache=tmp_path / "two"))
+    assert graph(first) == graph(again)
+    kept = [bundle.manifest.lineage.config["choices"] for bundle in (first, again)]
+    assert kept[0] == kept[1]
+    assert any(size.isdigit() for size in kept[0].values())
 
 
 def test_rows_and_splits_of_the_caller_are_kept(place: Path, frame) -> None:

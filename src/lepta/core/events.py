@@ -90,6 +90,8 @@ class Context:
         deadline: ``time.monotonic()`` at which work should be over, or None.
         cache: folder for decoded arrays; None means a folder chosen by ``data``.
         threads: threads a stage may use.
+        choices: what was measured on this machine and then used, by what it was measured for;
+            what stands here already is used as it is. A fit fills it, and its bundle keeps it.
     """
 
     seed: int = 0
@@ -97,6 +99,7 @@ class Context:
     deadline: float | None = None
     cache: Path | None = None
     threads: int | None = None
+    choices: dict[str, str] = field(default_factory=dict, compare=False)
 
     def stage(self, name: str, total: int | None = None, unit: str = "it") -> Stage:
         """Open a stage of ``total`` units."""

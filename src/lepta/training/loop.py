@@ -114,6 +114,7 @@ class Loop:
         _set_scale(network, self.objective)
         saved = worker.load() or {}
         self.at = read_progress(saved) if saved else self._begin(device)
+        self.context.choices.update(self.at.choices)
         device = device.model_copy(update={"precision": self.at.precision})
         if saved:
             network.load_state_dict(bytes_to_tensors(saved["network.safetensors"]))
@@ -149,7 +150,9 @@ class Loop:
         if rate == "auto":
             rate = find_learning_rate(*given, device, self.context.seed, batch).best
         steps = count_steps(len(self.train), batch)
-        return Progress(device.precision, batch, rate, total=options.epochs * steps)
+        chosen = dict(self.context.choices)
+        total = options.epochs * steps
+        return Progress(device.precision, batch, rate, total=total, choices=chosen)
 
     def _stepper(self, device: Device) -> Stepper:
         """Return the step, with the network spread over the workers."""

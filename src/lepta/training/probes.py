@@ -1,7 +1,8 @@
 """Choices that are measured at the start: which precision is faster here, how large a batch pays.
 
-What was measured is remembered in the folder of caches, so that a second training of the same
-network on the same machine makes the same choices, and is the same to the last bit.
+What was measured is kept in the context, and so in a bundle, and in the folder of caches, so
+that a second training of the same network on the same machine makes the same choices, and is the
+same to the last bit.
 """
 
 from __future__ import annotations
@@ -130,12 +131,14 @@ class Probe:
         ]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
         path = (self.context.cache or default_folder()) / "choices" / f"{key}.json"
+        if key in self.context.choices:
+            return self.context.choices[key]
         if key not in _remembered:
             _remembered[key] = _read(path, what) or measure()
             with contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_text(path, json.dumps({what: _remembered[key]}))
-        return _remembered[key]
+        return self.context.choices.setdefault(key, _remembered[key])
 
 
 def _candidates(device: Device) -> list[Precision]:

@@ -37,6 +37,7 @@ class Job:
     valid: Rows
     task: Task
     options: LoopOptions
+    choices: dict[str, str]
 
 
 def train_spread(
@@ -52,7 +53,7 @@ def train_spread(
         folder = Path(options.checkpoint) / identity(
             network, train, valid, task, options, context.seed
         )
-    job = Job(Sources(), network, train, valid, task, options)
+    job = Job(Sources(), network, train, valid, task, options, context.choices)
     where: dict[str, Any] = {
         "folder": folder,
         "workers": options.workers,
@@ -61,16 +62,20 @@ def train_spread(
         "context": context,
     }
     if options.workers == 1 and options.engine == "local":
-        return bytes_to_tensors(launch(work, job, **where))
-    with _filed(job, folder) as filed:
-        return bytes_to_tensors(launch(work, filed, **where))
+        weights, choices = launch(work, job, **where)
+    else:
+        with _filed(job, folder) as filed:
+            weights, choices = launch(work, filed, **where)
+    context.choices.update(choices)
+    return bytes_to_tensors(weights)
 
 
-def work(worker: Worker, job: Job) -> bytes:
-    """Train as one worker; return the best weights as safetensors."""
+def work(worker: Worker, job: Job) -> tuple[bytes, dict[str, str]]:
+    """Train as one worker; return the best weights as safetensors, and what was measured."""
+    worker.context.choices.update(job.choices)
     train, valid = _opened(job.train), _opened(job.valid)
     best = train_as(worker, job.network, train, valid, job.task, job.options)
-    return tensors_to_bytes(best)
+    return tensors_to_bytes(best), worker.context.choices
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Progress:
         best: least validation loss so far.
         stale: epochs since.
         finished: whether there is nothing left to do.
+        choices: what was measured for them; see :class:`~lepta.core.events.Context`.
         scale, grown: of the gradients, where they are scaled (fp16).
     """
 
@@ -52,6 +53,7 @@ class Progress:
     finished: bool = False
     scale: float = 0.0
     grown: int = 0
+    choices: dict[str, str] = field(default_factory=dict)
 
     def json(self) -> bytes:
         """Return it as JSON; floats survive to the last bit."""

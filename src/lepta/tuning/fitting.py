@@ -121,7 +121,8 @@ def _fit(
     from lepta.tuning.candidates import choose_names, settle, try_learners
     from lepta.tuning.packing import pack_trial
 
-    context = replace(context, seed=options.seed)
+    measured = dict(repeats[0].choices) if repeats is not None else {}
+    context = replace(context, seed=options.seed, choices=measured)
     if options.time is not None:
         context = replace(context, deadline=time.monotonic() + options.time * (1 - _RESERVE))
     data = require_trainable(given, drop_missing=options.drop_missing)
@@ -136,6 +137,7 @@ def _fit(
     options, context = settle(options, names, context)
     recipe, rows = Recipe.of(data, options, context), pack_rows(given, data, options)
     trials = try_learners(names, data["train"], data["valid"], task, options, context)
+    recipe = recipe.model_copy(update={"choices": context.choices})
     while True:
         try:
             best = _refitted(trials, data, options, context)

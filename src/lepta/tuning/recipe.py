@@ -84,6 +84,7 @@ class Recipe(Config):
         hashes: the first digits of the hash of each column.
         splits: hash of the rows of each split.
         machine: what the run was made on.
+        choices: what was measured there, such as the faster precision, and used.
     """
 
     read: Origin | None = None
@@ -93,6 +94,7 @@ class Recipe(Config):
     hashes: dict[str, str] = Option(default_factory=dict)
     splits: dict[str, str] = Option(default_factory=dict)
     machine: Machine = Machine()
+    choices: dict[str, str] = Option(default_factory=dict)
 
     @classmethod
     def of(cls, data: Dataset, options: FitOptions, context: Context) -> Self:
