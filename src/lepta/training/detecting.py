@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lepta.core.errors import DataError, Where
 from lepta.core.events import Context
 from lepta.models.front import Front
 from lepta.models.front.base import sample_of
@@ -117,7 +118,7 @@ class DetectorLearner(Regions):
             arrays = front.run(images_of(data), context)
             sizes = sizes_of(images_of(data), front.images[0], context)
             weights = row_weights(data, task, balance=False)
-            y = padded(boxes, sizes, most)
+            y = padded(boxes, sizes, most, data)
             parts.append(Rows([arrays[name] for name in front.names], y, weights))
         trained = train_network(network, parts[0], parts[1], task, self.loop, context)
         recipe = {
@@ -144,18 +145,35 @@ def fitting_size(data: Dataset) -> int:
     return int(np.clip(-(-np.median(sides) // _STEP) * _STEP, _STEP, _LARGEST))
 
 
-def padded(boxes: NDArray[Any], sizes: NDArray[np.int64], most: int) -> NDArray[np.float32]:
+def padded(
+    boxes: NDArray[Any], sizes: NDArray[np.int64], most: int, data: Dataset
+) -> NDArray[np.float32]:
     """Return boxes as shares of the image, (rows, most, 5); the class is -1 where there is none.
+
+    What passes the border of the image is cut off there.
 
     Args:
         boxes: of each row float32 (boxes, 5), corners in pixels and class code.
         sizes: height and width of each image, (rows, 2).
         most: places for boxes.
+        data: the rows, to name them.
+
+    Raises:
+        DataError: a box lies outside of its image; the row is named.
     """
     y = np.zeros((len(boxes), most, 5), np.float32)
     y[..., 4] = -1
     for row, (mine, (height, width)) in enumerate(zip(boxes, sizes, strict=True)):
         lengths = np.array([width, height, width, height], np.float32)
-        y[row, : len(mine), :4] = (mine[:, :4] / lengths).clip(0, 1)
+        shares = (mine[:, :4] / lengths).clip(0, 1)
+        lost = np.flatnonzero((shares[:, 2:] <= shares[:, :2]).any(axis=1))
+        if lost.size:
+            corners = ", ".join(f"{side:g}" for side in mine[lost[0], :4])
+            raise DataError(
+                f"The box ({corners}) lies outside of its image, which is {width} x {height}.",
+                where=Where(row=int(data.row_numbers[row]), field=data.target),
+                fix="Correct it: places are pixels of the image as it is. `lepta check` finds all.",
+            )
+        y[row, : len(mine), :4] = shares
         y[row, : len(mine), 4] = mine[:, 4]
     return y

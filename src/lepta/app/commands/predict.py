@@ -121,11 +121,14 @@ def _to_csv(columns: dict[str, Any]) -> str:
 
 def _cells(values: Any) -> list[Any]:
     """Return a column as CSV holds it: labels as a;b, as they may be read, the rest as JSON."""
-    return [_cell(value) for value in values.tolist()]
+    cells = values.tolist()
+    parts = [part for value in cells if isinstance(value, list) for part in value]
+    labels = all(isinstance(part, str) for part in parts)
+    return [_cell(value, labels) for value in cells]
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+def _cell(value: Any, labels: bool) -> Any:
+    if isinstance(value, list) and labels:
         return ";".join(value)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 

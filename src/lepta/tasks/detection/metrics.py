@@ -137,7 +137,7 @@ map_coco = Metric(
     0.0,
     1.0,
     _precision(IOUS),
-    "The same averaged over ten limits of overlap, as COCO does: how exact boxes are counts.",
+    "Averaged over ten limits of overlap too, as COCO does, so that it counts how exact boxes are.",
     prepared,
 )
 map75 = Metric(
@@ -147,7 +147,7 @@ map75 = Metric(
     0.0,
     1.0,
     _precision((0.75,)),
-    "The same where a box is right from an overlap of three quarters on.",
+    "As at IoU 0.5, but only three quarters of an overlap make a box right.",
     prepared,
 )
 recall100 = Metric(
