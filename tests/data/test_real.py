@@ -89,3 +89,18 @@ def test_every_dicom_file_is_read_or_refused_by_name(samples):
     assert len(read) + len(refused) == 30
     assert len(read) >= 20
     assert data.schema["file"].kind == Kind.IMAGE
+
+
+def test_boxes_of_neu_det(samples):
+    folder = samples / "neu_det"
+    grouped = Dataset.read(folder / "boxes.csv", target="boxes")
+    data = Dataset.read(folder / "neu_det.zip", boxes=str(folder / "boxes.csv"))
+    assert len(data) == len(grouped) == 1800
+    assert data.column("file") == grouped.column("file")
+    assert data.digests()["boxes"] == grouped.digests()["boxes"]
+    assert data.task.width == 6
+    assert sum(len(boxes) for boxes in data.targets()) == 4189
+    assert not [issue for issue in validate(data, decode=100) if issue.severity == "error"]
+    parts = data.split()
+    counts = [parts[name].profile()["fields"]["boxes"]["counts"] for name in parts.splits]
+    assert all(len(found) == 6 for found in counts)

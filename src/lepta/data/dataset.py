@@ -62,10 +62,10 @@ class Dataset:
         """Read a dataset and infer what its fields are.
 
         Args:
-            source: a CSV, TSV, Parquet, JSON lines or Arrow file; a folder (or zip) of
-                class-named folders of images, or of DICOM files; a pandas or polars frame, a
-                pyarrow table, or a mapping of columns, where an array (rows, height, width) or
-                (rows, height, width, channels) is a column of images.
+            source: a CSV, TSV, Parquet, JSON lines, COCO JSON or Arrow file; a folder (or zip) of
+                images, of class-named folders of them, or of DICOM files; a pandas or polars
+                frame, a pyarrow table, or a mapping of columns, where an array (rows, height,
+                width) or (rows, height, width, channels) is a column of images.
             context: progress.
             options: see :class:`lepta.data.ReadOptions`: target, task, group, time_field, weight,
                 split, positive, kinds, roles, format, series, boxes.

@@ -123,8 +123,9 @@ def _choose(source: Any, name: str | None) -> type[Source]:
     raise DataError(
         f"Lepta cannot tell how to read {_describe(source)}.",
         where=Where(file=str(source)) if isinstance(source, Path | str) else None,
-        fix="Give a CSV, TSV, Parquet, JSON lines or Arrow file, a folder of class-named folders "
-        "of images, a folder of DICOM files, or a table in memory; or name it with format=.",
+        fix="Give a CSV, TSV, Parquet, JSON lines, COCO JSON or Arrow file, a folder of images or "
+        "of class-named folders of them, a folder of DICOM files, or a table in memory; or name it "
+        "with format=.",
     )
 
 
