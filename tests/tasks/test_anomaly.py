@@ -164,3 +164,14 @@ def test_rows_that_are_all_anomalous_teach_nothing(tmp_path: Path) -> None:
             audit=False,
             context=Context(cache=tmp_path, threads=1),
         )
+
+
+@pytest.mark.parametrize("rows", [60, 400])
+def test_a_score_that_many_normal_rows_have_is_no_alarm(rows: int) -> None:
+    """Categories give few different scores; what is stranger than all of them is an alarm."""
+    raw = np.repeat([0.3, 0.4, 0.5], [rows // 2, rows // 4, rows // 4])[:, None].astype(np.float32)
+    task = _task(false_alarms=0.05).calibrated(raw, np.zeros(len(raw), np.int64))
+    new = np.array([[0.2], [0.3], [0.4], [0.5], [0.5 + 1e-6], [0.501], [0.6]], np.float32)
+    assert task.codes(task.finish(new)).tolist() == [0, 0, 0, 0, 0, 1, 1]
+    np.testing.assert_allclose(task.finish(new)[1:4, 0], [0, 0.5, 0.75], atol=0.03)
+    np.testing.assert_allclose(_graph_of(task, new), task.finish(new), atol=1e-5)

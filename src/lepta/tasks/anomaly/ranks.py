@@ -37,20 +37,19 @@ class Ranks:
         """Return the ranks of raw scores (rows,), exact at the share ``level``.
 
         The row of rank i of n is given the share i / (n + 1): so much of *new* rows lies below
-        it on the average.
+        it on the average. Rows of equal scores have the least of their ranks, so that a score that
+        many normal rows have is not answered anomalous; what lies above them has the highest.
         """
         order = np.argsort(values, kind="stable")
         ranked = np.asarray(values, np.float64)[order]
         mass = np.ones(len(ranked)) if weights is None else weights[order]
         reached = np.cumsum(mass) / (mass.sum() + mass.mean())
-        span = float(ranked[-1] - ranked[0]) or max(abs(float(ranked[0])), 1.0) * 1e-3
-        wanted = _levels(reached, level)
-        points = [(ranked[0] - span, 0.0)]
-        for place, share in zip(np.interp(wanted, reached, ranked), wanted, strict=True):
-            if place - points[-1][0] >= _FINEST * span:
-                points.append((float(place), float(share)))
-            else:
-                points[-1] = points[-1][0], float(share)
+        span, size = float(ranked[-1] - ranked[0]), float(np.abs(ranked).max())
+        if span < 1e-6 * max(size, 1e-6):  # less than float32 can part
+            span = max(size, 1.0) * 1e-3
+        wanted = _levels(ranked, reached, level)
+        places = np.interp(wanted, reached, ranked)
+        points = [(ranked[0] - span, 0.0), *_points(places, wanted, _FINEST * span)]
         knots, shares = np.array(points).T.astype(np.float32)
         keep = np.r_[True, np.diff(knots) > 0]
         return cls(knots[keep], shares[keep])
@@ -81,11 +80,36 @@ class Ranks:
         return graph.op("Add", below, rest)
 
 
-def _levels(reached: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+def _points(
+    places: NDArray[np.float64], shares: NDArray[np.float64], near: float
+) -> list[tuple[float, float]]:
+    """Return the knots at ``places``, rising; of those nearer than ``near`` the line makes a step.
+
+    It is flat up to ``near`` above the first of them, so that rounding does not matter.
+    """
+    starts = [0]
+    for number, place in enumerate(places):
+        if place - places[starts[-1]] >= near:
+            starts.append(number)
+    points: list[tuple[float, float]] = []
+    for first, following in zip(starts, [*starts[1:], len(places)], strict=True):
+        place, low, high = places[first], shares[first], shares[following - 1]
+        points.append((float(place), float(low)))
+        room = following == len(places) or places[following] - place > 2 * near
+        if following - first > 1 and room:
+            points += [(float(place + near), float(low)), (float(place + 2 * near), float(high))]
+    return points
+
+
+def _levels(
+    ranked: NDArray[np.float64], reached: NDArray[np.float64], level: float
+) -> NDArray[np.float64]:
     """Return the shares at which knots are kept: all of them, if there are few rows."""
     if len(reached) <= 2 * _KNOTS:
         return reached
     low, high = float(reached[0]), float(reached[-1])
     even = np.linspace(low, high, _KNOTS)
     tail = 1.0 - np.geomspace(0.1, 1.0 - high, _KNOTS)
-    return np.unique(np.r_[even, tail, level].clip(low, high))
+    there = ranked[min(int(np.searchsorted(reached, level)), len(ranked) - 1)]
+    first = reached[np.searchsorted(ranked, there)]  # of the rows that have the score at the level
+    return np.unique(np.r_[even, tail, first, level].clip(low, high))

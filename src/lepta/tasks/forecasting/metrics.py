@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lepta.tasks.metrics.base import Array, Floats, Metric, ratio
+from lepta.tasks.metrics.base import Array, Floats, Metric, weighted_mean
 
 
 def _median(scores: Array) -> Floats:
@@ -33,7 +33,7 @@ def _inside(y: Array, scores: Array) -> tuple[Any, Any]:
 
 
 def _mean(y: Array, rows: Floats, weights: Floats, threshold: float) -> Floats:
-    return ratio(weights @ rows, weights.sum(axis=1))
+    return weighted_mean(rows, weights)
 
 
 def _root_mean(y: Array, rows: Floats, weights: Floats, threshold: float) -> Floats:

@@ -93,6 +93,11 @@ def ratio(above: Floats, below: Floats) -> Floats:
     return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
 
 
+def weighted_mean(values: Array, weights: Floats) -> Floats:
+    """Return means of ``values`` (rows,) by ``weights`` (k, rows); NaN where nothing weighs."""
+    return ratio(weights @ np.asarray(values, np.float64), weights.sum(axis=1))
+
+
 def both_classes(scores: Floats) -> Floats:
     """Return probabilities (rows, classes); one column is the probability of the second class."""
     return np.hstack([1.0 - scores, scores]) if scores.shape[1] == 1 else scores

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from lepta.tasks.metrics.base import Array, Floats, Metric, ratio
+from lepta.tasks.metrics.base import Array, Floats, Metric, ratio, weighted_mean
 from lepta.tasks.ordinal import median_class
-
-
-def _mean(values: Array, weights: Floats) -> Floats:
-    return ratio(weights @ np.asarray(values, np.float64), weights.sum(axis=1))
 
 
 def _kappa(y: Array, scores: Floats, weights: Floats, threshold: float) -> Floats:
     said, true = median_class(scores).astype(np.float64), y.astype(np.float64)
-    observed = _mean((said - true) ** 2, weights)
-    product = _mean(said, weights) * _mean(true, weights)
-    chance = _mean(said**2, weights) + _mean(true**2, weights) - 2 * product
+    observed = weighted_mean((said - true) ** 2, weights)
+    product = weighted_mean(said, weights) * weighted_mean(true, weights)
+    chance = weighted_mean(said**2, weights) + weighted_mean(true**2, weights) - 2 * product
     return 1.0 - ratio(observed, chance)
 
 
 def _mae(y: Array, scores: Floats, weights: Floats, threshold: float) -> Floats:
-    return _mean(np.abs(median_class(scores) - y), weights)
+    return weighted_mean(np.abs(median_class(scores) - y), weights)
 
 
 def _accuracy(y: Array, scores: Floats, weights: Floats, threshold: float) -> Floats:
-    return _mean(median_class(scores) == y, weights)
+    return weighted_mean(median_class(scores) == y, weights)
 
 
 quadratic_kappa = Metric(

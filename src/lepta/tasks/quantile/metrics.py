@@ -6,14 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from lepta.tasks.metrics.base import Array, Floats, Metric, Rule, ratio
+from lepta.tasks.metrics.base import Array, Floats, Metric, Rule, weighted_mean
 
 _LEVELS = (0.1, 0.5, 0.9)
 _INFINITE = float("inf")
-
-
-def _mean(values: Floats, weights: Floats) -> Floats:
-    return ratio(weights @ values, weights.sum(axis=1))
 
 
 def _pinball(levels: tuple[float, ...]) -> Rule:
@@ -21,14 +17,14 @@ def _pinball(levels: tuple[float, ...]) -> Rule:
 
     def rule(y: Array, scores: Floats, weights: Floats, threshold: float) -> Floats:
         off = y[:, None] - scores
-        return _mean(np.maximum(at * off, (at - 1) * off).mean(axis=1), weights)
+        return weighted_mean(np.maximum(at * off, (at - 1) * off).mean(axis=1), weights)
 
     return rule
 
 
 def _median(position: int) -> Rule:
     def rule(y: Array, scores: Floats, weights: Floats, threshold: float) -> Floats:
-        return _mean(np.abs(scores[:, position] - y), weights)
+        return weighted_mean(np.abs(scores[:, position] - y), weights)
 
     return rule
 
@@ -44,11 +40,11 @@ def _gap(levels: tuple[float, ...]) -> Rule:
 
 def _coverage(y: Array, scores: Floats, weights: Floats, threshold: float) -> Floats:
     inside = (y >= scores[:, 0]) & (y <= scores[:, -1])
-    return _mean(inside.astype(np.float64), weights)
+    return weighted_mean(inside.astype(np.float64), weights)
 
 
 def _width(y: Array, scores: Floats, weights: Floats, threshold: float) -> Floats:
-    return _mean(scores[:, -1] - scores[:, 0], weights)
+    return weighted_mean(scores[:, -1] - scores[:, 0], weights)
 
 
 def _levels(task: Any) -> tuple[float, ...]:
