@@ -126,7 +126,7 @@ def test_what_is_no_mask_is_refused(folder: Path, tmp_path: Path) -> None:
         "mask": [str(tmp_path / "m.png")] * count,
     }
     with pytest.raises(DataError, match=r"The mask is 32 x 40, its image 16 x 40") as caught:
-        lepta.fit(lepta.Dataset.read(sizes, target="mask"), learner="unet", audit=False)
+        lepta.fit(lepta.Dataset.read(sizes, target="mask"), audit=False)
     assert caught.value.where.row is not None
 
 

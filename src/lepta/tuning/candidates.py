@@ -197,7 +197,7 @@ def try_learners(
             share = context.share(len(names) - position)
             trials.append(_try(name, train, valid, task, options, share))
         except LeptaError as error:
-            if options.learner != "auto" or options.model is not None:
+            if len(names) == 1:
                 raise
             reasons.append(error.what)
             context.say(f"{name} was left out: {error.what}", "warning")
