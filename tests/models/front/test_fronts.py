@@ -180,3 +180,21 @@ def test_a_picture_of_one_pixel_is_there(tmp_path: Path) -> None:
     for name, array in prepared.items():
         np.testing.assert_allclose(array, wanted[name], atol=1e-6)
     assert prepared["p"][3].min() == pytest.approx(200 / 255)
+
+
+@pytest.mark.parametrize("kind", ["image", "volume"])
+def test_values_that_are_no_numbers_do_not_spread(kind: str, tmp_path: Path) -> None:
+    """What lies outside of a scan is often written as not-a-number."""
+    rng = np.random.default_rng(0)
+    shape = (8, 24, 20, 1) if kind == "image" else (8, 9, 12, 10, 1)
+    values = rng.uniform(10, 20, shape).astype(np.float32)
+    values[:, :3] = np.nan
+    values[0, 4, 4], values[1, 4, 4] = np.inf, -np.inf
+    columns = {"scan": values, "y": ["a", "b"] * 4}
+    data = lepta.Dataset.read(columns, target="y", kinds={"scan": kind})
+    context = Context(cache=tmp_path)
+    front = fit_front(data, style="dense", image=ImageOptions(), kinds=OTHERS, context=context)
+    prepared = front.run(data, context)["scan"]
+    assert np.isfinite(prepared).all()
+    assert prepared.std() > 0.1
+    np.testing.assert_allclose(prepared, run_graph(front, data)["scan"], atol=1e-5)

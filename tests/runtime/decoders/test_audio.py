@@ -86,3 +86,17 @@ def test_damaged_and_oversized_files_are_refused() -> None:
             AudioDecoder(max_samples=100)(file(TONE, form))
     with pytest.raises(ConfigError, match="rate=0"):
         AudioDecoder(rate=0)
+
+
+@pytest.mark.parametrize("missing", [2, 1000])
+def test_a_sound_that_is_cut_off_is_refused(missing: int) -> None:
+    whole = file(TONE, "WAV", "PCM_16")
+    with pytest.raises(DecodeError, match="cut off"):
+        AudioDecoder()(whole[:-missing])
+
+
+def test_a_recording_from_a_pipe_has_no_size() -> None:
+    whole = bytearray(file(TONE, "WAV", "PCM_16"))
+    place = whole.index(b"data") + 4
+    whole[place : place + 4] = b"\xff" * 4
+    assert len(AudioDecoder()(bytes(whole))) == len(TONE)

@@ -101,7 +101,10 @@ class ImageFront(MediaFront):
 
     def emit(self, graph: Graph, tensor: str) -> str:
         """Add the nodes; return the name of the array (rows, channels, size, size) or features."""
-        values = graph.op("Transpose", graph.op("Cast", tensor, to=1), perm=[0, 3, 1, 2])
+        pixels = graph.op("Cast", tensor, to=1)
+        if self.dtype == "float32":
+            pixels = emit_known(graph, pixels, self.windows)
+        values = graph.op("Transpose", pixels, perm=[0, 3, 1, 2])
         small = self._resize(graph, values)
         parts = [emit_window(graph, small, low, high) for low, high in self.windows]
         if self.backbone is not None:
@@ -154,6 +157,13 @@ def _channels(source: Field, sample: Sequence[NDArray[Any]]) -> int:
     return channels
 
 
+def emit_known(graph: Graph, values: str, windows: Sequence[Window]) -> str:
+    """Add the nodes that make values darkest that are no numbers, as outside of a scan."""
+    lost = graph.op("Or", graph.op("IsNaN", values), graph.op("IsInf", values))
+    low = graph.const(min(low for low, _ in windows), "float32")
+    return graph.op("Where", lost, low, values)
+
+
 def emit_window(graph: Graph, values: str, low: float, high: float) -> str:
     """Add the nodes that bring ``low`` to 0, ``high`` to 1, and cut what is beyond."""
     shifted = graph.op("Sub", values, graph.const(low, "float32"))
@@ -168,6 +178,9 @@ def windows_of(
     if dtype.kind == "u":
         return ((0.0, float(np.iinfo(dtype).max)),)
     values = np.concatenate([image[::4, ::4].ravel() for image in sample])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return ((0.0, 1.0),)
     low, high = np.quantile(values, [0.001, 0.999])
     if unit == "HU" or low < -500.0:
         return HU_WINDOWS

@@ -10,7 +10,7 @@ import numpy as np
 from lepta.bundle.manifest import InputSpec
 from lepta.core.schema import Field
 from lepta.models.front.base import MediaFront, sample_of
-from lepta.models.front.image import Window, emit_window, windows_of
+from lepta.models.front.image import Window, emit_known, emit_window, windows_of
 from lepta.models.graph import Graph
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class VolumeFront(MediaFront):
     def emit(self, graph: Graph, tensor: str) -> str:
         """Resize heights and widths, then depths, each with antialiasing, which takes 4 axes."""
         side = self.side
-        values = graph.op("Transpose", tensor, perm=[0, 4, 1, 2, 3])
+        known = emit_known(graph, tensor, self.windows)
+        values = graph.op("Transpose", known, perm=[0, 4, 1, 2, 3])
         shape = graph.op("Shape", values)
         rows, channels, depth = (graph.op("Slice", shape, *_at(graph, axis)) for axis in range(3))
         cube = graph.const([side], "int64")

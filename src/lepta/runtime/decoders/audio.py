@@ -19,6 +19,8 @@ MAX_SAMPLES = 2**28
 _RATES = (500, 1_000_000)
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _ZEROS, _BETA = 10, 5.0
+_UNKNOWN_SIZE = 0x7FFF0000
+"""Sizes from here on are written where sound is recorded into a pipe, whose end is not known."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _read_wav(data: bytes, limit: int, name: str) -> tuple[Array, int] | None:
     """Return channels (frames, channels) and rate of a WAV file; None: not of a plain form."""
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return None
-    form, body = _chunk(data, b"fmt "), _chunk(data, b"data")
+    form, body = _chunk(data, b"fmt ", name), _chunk(data, b"data", name)
     if len(form) < 16:
         raise refusal("The WAV file does not say what it holds.", name)
     tag, count, rate, _, _, bits = np.frombuffer(form[:16], _FORMAT)[0].tolist()
@@ -151,13 +153,24 @@ _READERS = {
 }
 
 
-def _chunk(data: bytes, wanted: bytes) -> bytes:
-    """Return the content of the first chunk of a RIFF file with that name, empty if none."""
+def _chunk(data: bytes, wanted: bytes, name: str) -> bytes:
+    """Return the content of the first chunk of a RIFF file with that name, empty if none.
+
+    Raises:
+        DecodeError: the file ends before the chunk does.
+    """
     place = 12
     while place + 8 <= len(data):
         size = int.from_bytes(data[place + 4 : place + 8], "little")
         if data[place : place + 4] == wanted:
-            return data[place + 8 : place + 8 + size]
+            found = data[place + 8 : place + 8 + size]
+            if len(found) < size < _UNKNOWN_SIZE:
+                raise refusal(
+                    f"The WAV file is cut off: {len(found):,} of {size:,} bytes are there.",
+                    name,
+                    "Get the complete file from its source.",
+                )
+            return found
         place += 8 + size + size % 2
     return b""
 
@@ -184,4 +197,8 @@ def _read_other(data: bytes, limit: int, name: str) -> tuple[Array, int]:
         samples = stream.frames * stream.channels
         if samples > limit:
             raise refusal(f"The sound has {samples:,} samples; the limit is {limit:,}.", name)
-        return stream.read(dtype="float32", always_2d=True), int(stream.samplerate)
+        found = stream.read(dtype="float32", always_2d=True)
+        if len(found) < stream.frames:
+            what = f"The sound is cut off: {len(found):,} of {stream.frames:,} frames are there."
+            raise refusal(what, name)
+        return found, int(stream.samplerate)

@@ -20,7 +20,8 @@ PADDING = 0
 class TokensDecoder:
     """Decode text (UTF-8) to token ids (length,), int64; 0 is padding, at the end.
 
-    Texts of more tokens than ``length`` are cropped at their end.
+    Texts of more tokens than ``length`` are cropped at their end; the tokens that a tokenizer sets
+    around a text ([CLS], [SEP]) stay.
 
     Args:
         content: the tokenizer, in the JSON form of the package ``tokenizers``.
@@ -68,5 +69,8 @@ class TokensDecoder:
                 fix="Make the bundle again, or upgrade tokenizers.",
             ) from error
         tokenizer.no_padding()
-        tokenizer.no_truncation()
+        if self.length > tokenizer.num_special_tokens_to_add(is_pair=False):
+            tokenizer.enable_truncation(self.length)
+        else:
+            tokenizer.no_truncation()
         return tokenizer
