@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import lepta
 from lepta.app.cli import main
-from lepta.core.errors import ConfigError
+from lepta.core.errors import ConfigError, InputError
 from lepta.runtime import Predictor
 
 SCHEMA = """
@@ -71,6 +71,17 @@ def test_without_data_the_bundle_tests_itself_and_says_that_nothing_was_measured
     assert "None have been measured" in bundle.read("card.md").decode()
     Predictor(bundle).self_test()
     assert bundle.manifest.lineage.config["file"] == "m.onnx"
+
+
+def test_a_missing_number_without_a_meaning_is_no_answer(files: Path) -> None:
+    """A score that is not a number is not above the threshold: it would read as "no"."""
+    bundle = lepta.import_onnx(files / "m.onnx", files / "m.yaml")
+    rows = {"age": [50.0, None], "income": [2500.0, 2500.0]}
+    with pytest.raises(InputError, match="no number for 1 of 2 row"):
+        lepta.predict(bundle, rows)
+    (files / "m.yaml").write_text(f"{SCHEMA}    fill: 40\n")
+    bundle = lepta.import_onnx(files / "m.onnx", files / "m.yaml")
+    assert np.isfinite(lepta.predict(bundle, rows).scores).all()
 
 
 def test_a_draft_tells_what_the_graph_takes(

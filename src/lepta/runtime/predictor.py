@@ -91,8 +91,20 @@ class Predictor:
         """Return the scores (rows, ...) for tensors that are ready for the graph.
 
         Raises:
-            InputError: a tensor has the wrong name, shape or type.
+            InputError: a tensor has the wrong name, shape or type, or a score is not a number, from
+                which no answer follows.
         """
+        scores = self._run(tensors)
+        if np.isnan(scores).any():
+            lost = np.isnan(scores.reshape(len(scores), -1)).any(axis=1).sum()
+            raise InputError(
+                f"The model gives no number for {lost} of {len(scores)} row(s).",
+                fix="Look for missing or huge values among the inputs; the schema of an imported "
+                "model can say what a missing number counts as (fill:).",
+            )
+        return scores
+
+    def _run(self, tensors: Mapping[str, Array]) -> NDArray[np.float32]:
         try:
             (scores,) = self.session.run([self.task.output().name], dict(tensors))
         except Exception as error:
