@@ -18,6 +18,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SMALL = {
     "digits_fusion": ["--recordings", "2", "--epochs", "1"],
     "recommend_films": ["--people", "200"],
+    "detect_defects": ["--drawn", "--epochs", "8"],
 }
 """Options with which an example does all it does, but on fewer rows."""
 
