@@ -90,6 +90,7 @@ def test_workers_and_a_checkpoint_train_it_too(data: lepta.Dataset, tmp_path: Pa
     options = {"settings": settings, "context": context, "audit": False}
     both = lepta.fit(few, workers=2, checkpoint=tmp_path / "kept", **options)
     assert both.manifest.task.name == "detection"
+    assert any((tmp_path / "kept").rglob("*"))
 
 
 def test_options_are_explained(data: lepta.Dataset, capsys: pytest.CaptureFixture[str]) -> None:
