@@ -98,5 +98,10 @@ def test_options_are_explained(data: lepta.Dataset, capsys: pytest.CaptureFixtur
         lepta.fit(data, learner="detector", settings={"encoder": "cnn"}, audit=False)
     with pytest.raises(lepta.LeptaError, match=r"no option .strid.\. Did you mean .stride."):
         lepta.fit(data, learner="detector", settings={"strid": 4}, audit=False)
+    with pytest.raises(lepta.LeptaError, match=r"'stride' of 'detector': .* greater than"):
+        lepta.fit(data, learner="detector", settings={"stride": 0}, audit=False)
+    pretrained = {"encoder": "pretrained:efficientnet-lite0", "encoder_options": {"width": 2}}
+    with pytest.raises(lepta.LeptaError, match="it has no options"):
+        lepta.fit(data, learner="detector", settings=pretrained, audit=False)
     assert main(["fit", "--help"]) == 0
     assert "detector" in capsys.readouterr().out

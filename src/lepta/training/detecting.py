@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
 from lepta.core.errors import DataError, Where
 from lepta.core.events import Context
@@ -18,6 +19,7 @@ from lepta.models.front.base import sample_of
 from lepta.models.graph import Graph
 from lepta.models.learner import row_weights
 from lepta.models.networks.detector import Detections, Detector
+from lepta.models.networks.encoders.base import Count
 from lepta.tasks import Task
 from lepta.training.loop import LoopOptions, Rows, predict_network, train_network
 from lepta.training.regions import PRETRAINED, Regions, RegionsFitted, images_of, sizes_of
@@ -83,9 +85,9 @@ class DetectorLearner(Regions):
         )
     )
     encoder: str = "auto"
-    stride: int = 8
-    width: int = 96
-    frozen: int = 3
+    stride: Count = 8
+    width: Count = 96
+    frozen: Annotated[int, Field(ge=0)] = 3
     ratio: float = 0.3
     decay: float = 0.6
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lepta.core.errors import TrainError
+from lepta.core.errors import ConfigError, TrainError
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Role, Schema
 from lepta.models.front import Front, ImageFront, ImageOptions, fit_front
@@ -103,10 +103,16 @@ class Regions(Learner):
 
         Raises:
             TrainError: it has no maps.
+            ConfigError: there is no such encoder, or it has no such option.
             MissingExtraError: the package with the pretrained weights is not installed.
         """
         shape = front.images[0].out_shape
         if self.encoder.startswith(PRETRAINED):
+            if self.encoder_options:
+                raise ConfigError(
+                    f"The encoder {self.encoder!r} is what was published; it has no options.",
+                    fix="Leave encoder_options out, or name an encoder that is not pretrained.",
+                )
             make = pretrained(self.encoder.removeprefix(PRETRAINED)).pyramid
             encoder: Encoder | None = make and make(shape)
         else:

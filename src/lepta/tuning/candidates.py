@@ -154,7 +154,7 @@ def _override(value: Any, settings: dict[str, Any], path: str) -> Any:
 def _converted(owner: type, key: str, value: Any, path: str) -> Any:
     """Return ``value`` in the type of the option, whether it came as a number or as text."""
     try:
-        return TypeAdapter(get_type_hints(owner)[key]).validate_python(value)
+        return TypeAdapter(get_type_hints(owner, include_extras=True)[key]).validate_python(value)
     except ValidationError as error:
         raise ConfigError(
             f"Option {key!r} of {path!r}: {error.errors()[0]['msg']} (got {value!r})."
