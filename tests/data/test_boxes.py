@@ -316,3 +316,23 @@ def test_shares_are_of_the_image_as_it_is_turned(images: Path, tmp_path: Path) -
     data = Dataset.read(images, boxes=str(labels))
     assert data.decode("file", 0).shape[:2] == (WIDTH, HEIGHT)
     assert data.column("boxes")[0][1]["x1"] == pytest.approx(HEIGHT)
+
+
+def test_an_image_named_twice_has_its_boxes_twice(images: Path) -> None:
+    (images / "rows.csv").write_text("file,n\na.png,1\nb.png,2\na.png,3\n")
+    source = _table(images.parent / "b.csv", "file,class,xmin,ymin,xmax,ymax")
+    data = Dataset.read(images / "rows.csv", boxes=str(source))
+    assert _same(data.column("boxes"), [FIRST, [], FIRST])
+
+
+def test_boxes_of_an_image_stand_in_one_split(images: Path) -> None:
+    path = images / "boxes.csv"
+    path.write_text(
+        "file,label,xmin,ymin,xmax,ymax,part\n"
+        "a.png,dent,1,2,11,22,train\nb.png,dent,1,2,11,22,test\na.png,crack,20,3,40,9,test\n"
+    )
+    with pytest.raises(DataError, match="'test' here, but 'train'") as caught:
+        Dataset.read(path, target="boxes", split="part")
+    assert caught.value.where is not None
+    assert (caught.value.where.row, caught.value.where.field) == (3, "part")
+    assert Dataset.read(path, target="boxes").schema.names == ("file", "boxes")

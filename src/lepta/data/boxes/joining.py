@@ -37,7 +37,8 @@ def with_boxes(raw: Raw, options: ReadOptions, context: Context | None = None) -
 
     Raises:
         SchemaError: there is no column of images, or it has the target's column already.
-        DataError: no box is of one of the images, or a box is not written as one.
+        DataError: no box is of one of the images, a box is not written as one, or the boxes of an
+            image say different things of it, such as its split.
     """
     target = options.target or TARGET
     has_it = target in raw.table.column_names
@@ -72,11 +73,21 @@ def _grouped(raw: Raw, options: ReadOptions, target: str) -> Raw:
     for row, name in enumerate(images):
         first.setdefault(name, row)
     kept = [image]
+    asked = {options.group, options.split, options.weight, options.time_field, *options.roles}
     for name in names:
+        if name in (*form.names, image, label):
+            continue
         values = table[name].to_pylist()
-        same = all(values[first[images[row]]] == value for row, value in enumerate(values))
-        if name not in (*form.names, image, label) and same:
+        other = next((r for r, v in enumerate(values) if values[first[images[r]]] != v), None)
+        if other is None:
             kept.append(name)
+        elif name in asked:
+            raise DataError(
+                f"{name!r} is {values[other]!r} here, but {values[first[images[other]]]!r} where "
+                f"the image {images[other]!r} is named first.",
+                where=Where(row=other + 1, field=name),
+                fix="Write the same in all rows of an image.",
+            )
     rows = table.select(kept).take(pa.array(list(first.values())))
     boxes = [_placed(found.boxes[name], None) for name in first]
     return replace(
@@ -98,18 +109,18 @@ def boxed(raw: Raw, found: Annotations, options: ReadOptions) -> Raw:
     column = _images(raw)
     names = [str(path) for path in raw.table[column].to_pylist()]
     matching = _Names(names)
-    rows: dict[int, list[Written]] = defaultdict(list)
+    known: dict[str, list[Written]] = defaultdict(list)
     strange = []
     for name, written in found.boxes.items():
-        row = matching.find(name)
-        if row is None:
+        meant = matching.find(name)
+        if meant is None:
             strange.append(name)
         else:
-            rows[row] += written
+            known[meant] += written
     issues = [*raw.issues, *found.issues, *_strange(strange, found, names, options.boxes)]
     boxes = [
-        _placed(rows.get(row, []), _Size(raw.files, name) if found.relative else None)
-        for row, name in enumerate(names)
+        _placed(known.get(name, []), _Size(raw.files, name) if found.relative else None)
+        for name in names
     ]
     return replace(
         raw,
@@ -169,25 +180,25 @@ def _strange(
 
 
 class _Names:
-    """Finds the row of an image by its path, the end of its path, or both without ending."""
+    """Finds the path of an image by itself, the end of it, or both without ending."""
 
     def __init__(self, names: list[str]) -> None:
-        self._rows = {name: row for row, name in enumerate(names)}
+        self._names = dict.fromkeys(names)
         self._tails: dict[str, list[str]] = defaultdict(list)
-        for name in self._rows:
+        for name in self._names:
             for key in {_plain(name).name, _plain(name).stem}:
                 self._tails[key].append(name)
 
-    def find(self, name: str) -> int | None:
-        if name in self._rows:
-            return self._rows[name]
+    def find(self, name: str) -> str | None:
+        if name in self._names:
+            return name
         wanted = _plain(name)
         near = [
             other
             for other in self._tails.get(wanted.name, [])
             if _ends_alike(wanted, _plain(other))
         ]
-        return self._rows[near[0]] if len(near) == 1 else None
+        return near[0] if len(near) == 1 else None
 
 
 def _plain(name: str) -> PurePosixPath:
