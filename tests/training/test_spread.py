@@ -16,6 +16,7 @@ from lepta.core.events import Context, Event, StageAdvanced
 from lepta.data.simulate import simulate_ct
 from lepta.training.loop import predict_network, train_network
 from lepta.training.rows import Rows
+from lepta.training.spread import _opened, _written
 
 FIT = """
 import sys
@@ -64,6 +65,13 @@ def test_a_fit_killed_in_mid_epoch_ends_with_the_same_model(tmp_path: Path) -> N
     resumed, undisturbed = fit(runs), fit(tmp_path / "other")
     for member in ("model.onnx", "workshop/network.safetensors"):
         assert resumed.read(member) == undisturbed.read(member)
+
+
+def test_rows_that_are_written_again_leave_those_in_use(train, tmp_path: Path) -> None:
+    """The same command begun twice must not take the rows from under the first."""
+    held = _opened(_written(train, tmp_path / "train"))
+    _written(Rows([train.arrays[0] + 1], train.y), tmp_path / "train")
+    assert np.array_equal(held.arrays[0], train.arrays[0])
 
 
 def test_two_workers_learn_what_one_does(network, train, valid, task, options, context) -> None:

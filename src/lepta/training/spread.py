@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lepta.core.events import Context
+from lepta.core.files import atomic_write
 from lepta.engine.launch import train as launch
 from lepta.engine.worker import Worker
 from lepta.models.custom.given import Sources
@@ -103,7 +104,8 @@ def _written(rows: Rows, stem: Path) -> Rows:
         if not isinstance(value, np.ndarray) or value.dtype == object:
             return value
         path = Path(f"{stem}-{name}.npy")
-        np.save(path, value)
+        with atomic_write(path) as stream:  # a running training may have the old one mapped
+            np.save(stream, value)
         return path
 
     arrays: Any = [write(array, str(place)) for place, array in enumerate(rows.arrays)]
