@@ -219,6 +219,35 @@ def defects(folder: Path) -> float:
     return found
 
 
+def steel(folder: Path) -> float:
+    """Defects of steel surfaces, six classes of 300 images (NEU, Song & Yan 2013): accuracy.
+
+    There is no official split: five folds, each image predicted by a model that never saw it.
+    """
+    data = lepta.Dataset.read(folder / "neu_det" / "labels.csv", target="label")
+    found = lepta.cross_validate(data, k=5, learner="transfer", seed=SEED)
+    print(found)
+    value: Any = found["accuracy"].value
+    return float(value)
+
+
+def covid(folder: Path) -> float:
+    """Chest CT slices of papers (COVID-CT, arXiv:2003.13865), official splits: AUROC on test.
+
+    The data leaks its label through the size and type of its files, so that the figure says little
+    of the disease.
+
+    Returns:
+        0 where the model does not carry the warning of that.
+    """
+    path = folder / "covid_ct" / "labels.csv"
+    data = lepta.Dataset.read(path, target="label", split="split")
+    model = lepta.fit(data, learner="transfer", seed=SEED)
+    print(*model.manifest.notes, sep="\n")
+    warned = any("Without seeing any content" in note for note in model.manifest.notes)
+    return _value(model, data, "auroc") if warned else 0.0
+
+
 def _forecast(data: lepta.Dataset, epochs: int) -> float:
     data = data.split(valid=0.1, test=0.2)
     model = lepta.fit(data, settings={"loop.epochs": epochs}, refit=False, audit=False, seed=SEED)
@@ -244,6 +273,8 @@ BARS: dict[str, tuple[Callable[[Path], float], str, float]] = {
     "lesions": (lesions, ">=", 0.85),
     "defects": (defects, ">=", 0.60),
     "films": (films, ">=", 0.138),
+    "steel": (steel, ">=", 0.99),
+    "covid": (covid, ">=", 0.90),
     "speeds": (speeds, "<", 1.0),
 }
 """Function, direction and target of each bar."""

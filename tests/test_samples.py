@@ -31,7 +31,7 @@ def test_covid_ct_by_transfer_warns_of_its_shortcut(samples: Path, tmp_path: Pat
         "test": 203,
     }
     bundle = lepta.fit(data, learner="transfer", context=context)
-    assert _metric(bundle, "auroc") >= 0.84
+    assert _metric(bundle, "auroc") >= 0.89
     warned = [
         event.text for event in said if isinstance(event, Message) and event.level == "warning"
     ]
@@ -44,7 +44,7 @@ def test_steel_defects_in_five_folds(samples: Path, context: Context) -> None:
     path = samples / "neu_det" / "labels.csv"
     data = lepta.Dataset.read(path, target="label", context=context)
     evaluation = lepta.cross_validate(data, k=5, learner="transfer", context=context)
-    assert evaluation["accuracy"].value >= 0.97
+    assert evaluation["accuracy"].value >= 0.99
 
 
 def test_credit_card_default(samples: Path, context: Context) -> None:

@@ -20,6 +20,8 @@ from lepta.models.pretrained.tuned import hold_statistics
 
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _EARLY, _MIDDLE = 4, 10
+_LEAST = 1e-6
+"""Added to variances, whose root has no slope at 0."""
 PLACES = 14 * 14
 """Places of an image, of which :func:`lite0_patches` gives features."""
 _STAGES = ((0, 1, 2), (3, 4), (5, 6, 7), (8, 9, 10), (11, 12, 13, 14), (15,))
@@ -29,7 +31,10 @@ _LEVELS = ((0,), (1, 2), (3, 4), range(5, 11), range(11, 16))
 
 
 class _Features(nn.Module):
-    """RGB images in [0, 1] to the means of the eleventh block and of the last layer, joined."""
+    """RGB images in [0, 1] to statistics of the maps of the last layer and of the eleventh block.
+
+    They are the means of the former, then means, deviations and maxima of the latter.
+    """
 
     def __init__(self, network: Any) -> None:
         super().__init__()
@@ -39,7 +44,10 @@ class _Features(nn.Module):
         net: Any = self.network
         maps = _maps(net, images)
         last = net._swish(net._bn1(net._conv_head(maps[-1])))
-        return torch.cat([maps[_MIDDLE].mean((2, 3)), last.mean((2, 3))], 1)
+        middle = maps[_MIDDLE]
+        mean = middle.mean((2, 3))
+        spread = ((middle - mean[:, :, None, None]).square().mean((2, 3)) + _LEAST).sqrt()
+        return torch.cat([last.mean((2, 3)), mean, spread, middle.amax((2, 3))], 1)
 
 
 class _Patches(nn.Module):
@@ -89,8 +97,9 @@ def lite0_patches() -> Pretrained:
 def efficientnet_lite0() -> Pretrained:
     """EfficientNet-Lite0 on ImageNet (Tan & Le 2019, arXiv:1905.11946), 4.7 M parameters.
 
-    Gives the means over the image of the eleventh block ("middle") and of the last layer
-    ("last"): the middle ones often tell textures apart better than the last ones do.
+    Gives the means over the image of the last layer ("last") and of the eleventh block ("middle"),
+    and of the latter deviations and maxima, too ("texture"). What lies in the middle often tells
+    textures apart better than the last layer does.
     """
     network = _published(224)
     blocks = [tuple(network._blocks[number] for number in stage) for stage in _STAGES]
@@ -101,8 +110,8 @@ def efficientnet_lite0() -> Pretrained:
         kind=Kind.IMAGE,
         network=_Features(network),
         stages=tuple(blocks),
-        features=1392,
-        levels={"middle": (0, 112), "last": (112, 1392)},
+        features=1616,
+        levels={"texture": (1280, 1616), "middle": (1280, 1392), "last": (0, 1280)},
         size=224,
         pyramid=Lite0Pyramid.build,
     )
