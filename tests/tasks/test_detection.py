@@ -33,6 +33,7 @@ def _random(seed: int, rows: int = 20, most: int = 30) -> tuple[NDArray[Any], ND
         for place in range(min(count, 2 * len(truth[row]))):
             said[place] = truth[row][place % len(truth[row])]
             said[place, :4] += rng.normal(0, 3, 4)
+            said[place, 2:4] = np.maximum(said[place, 2:4], said[place, :2] + 1)
         points = np.sort(rng.integers(1, 40, count))[::-1] / 40
         scores[row, :count] = np.column_stack([said[:, :4], points, said[:, 4]])
     return truth, scores
