@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from lepta.core.errors import ConfigError
 from lepta.engine import Device
 from lepta.models.networks import Network, ReferenceCnn
 from lepta.tasks.objective import objective_of
@@ -20,6 +21,8 @@ from lepta.training.probes import Probe
 from lepta.training.rows import Rows, batches, count_steps, share
 from lepta.training.schedule import SCHEDULES
 from lepta.training.step import Stepper
+from lepta.tuning.candidates import build_learner
+from lepta.tuning.options import FitOptions
 
 CPU = Device(device="cpu", precision="fp32", threads=1)
 
@@ -172,6 +175,12 @@ def test_half_of_the_images_are_mirrored_and_maps_are_composed_in_order():
     part = torch.tensor([[[0.5, 0, 0.5], [0, 0.5, -0.5]]])  # the upper right quarter
     found = move(images.flip(3), part)
     torch.testing.assert_close(move(images, compose(flip, part)), found)
+
+
+@pytest.mark.parametrize("wrong", [{"loop.crop": 0}, {"loop.crop": 1.5}, {"loop.contrast": -0.1}])
+def test_parts_and_contrast_are_held_to_their_bounds(wrong):
+    with pytest.raises(ConfigError, match=r"should be (greater|less) than"):
+        build_learner("resnet", FitOptions(settings=wrong))
 
 
 def test_blending_keeps_shares():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 Schedule = Literal["one_cycle", "cosine", "constant"]
 
@@ -55,10 +57,10 @@ class LoopOptions:
     average: float = 0.0
     patience: int = 8
     augment: bool = True
-    crop: float = 1.0
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     mirror: bool = False
     flip: bool = False
-    contrast: float = 0.1
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.1
     mixup: float = 0.0
     focal: float = 0.0
     smoothing: float = 0.0
