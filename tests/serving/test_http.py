@@ -50,9 +50,15 @@ def test_json_as_curl_sends_it(call):
 
 
 def test_regression_answers_a_number(call):
-    body = {"rows": [{"when": "1970-01-11T00:00:00Z"}, {"when": 86400}, {"when": None}]}
+    body = {"rows": [{"when": "1970-01-11T00:00:00Z"}, {"when": 86400}]}
     _, answer, _ = call("POST", "/predict/price", body)
-    assert answer["predictions"] == [{"prediction": 10}, {"prediction": 1}, {"prediction": None}]
+    assert answer["predictions"] == [{"prediction": 10}, {"prediction": 1}]
+
+
+def test_a_row_without_an_answer_is_named(call):
+    status, answer, _ = call("POST", "/predict/price", {"rows": [{"when": 86400}, {"when": None}]})
+    assert status == 400
+    assert "row 2" in answer["error"]
 
 
 def test_no_rows(call):

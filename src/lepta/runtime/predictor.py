@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lepta.bundle import Bundle
 from lepta.bundle.manifest import Manifest, Signature
-from lepta.core.errors import BundleError, InputError
+from lepta.core.errors import BundleError, InputError, Where
 from lepta.core.schema import ARRAYS
 from lepta.runtime.fields import FieldReader
 from lepta.runtime.pack import missing_column, pack, to_array
@@ -87,8 +87,14 @@ class Predictor:
         """What is predicted."""
         return self.manifest.task
 
-    def run(self, tensors: Mapping[str, Array]) -> NDArray[np.float32]:
+    def run(
+        self, tensors: Mapping[str, Array], index: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
         """Return the scores (rows, ...) for tensors that are ready for the graph.
+
+        Args:
+            tensors: by name, as the signature describes them.
+            index: position of each row among those that the caller gave, for messages.
 
         Raises:
             InputError: a tensor has the wrong name, shape or type, or a score is not a number, from
@@ -96,9 +102,10 @@ class Predictor:
         """
         scores = self._run(tensors)
         if np.isnan(scores).any():
-            lost = np.isnan(scores.reshape(len(scores), -1)).any(axis=1).sum()
+            lost = np.flatnonzero(np.isnan(scores.reshape(len(scores), -1)).any(axis=1))
             raise InputError(
-                f"The model gives no number for {lost} of {len(scores)} row(s).",
+                f"The model gives no number for {lost.size} of {len(scores)} row(s).",
+                where=Where(row=int(lost[0] if index is None else index[lost[0]]) + 1),
                 fix="Look for missing or huge values among the inputs; the schema of an imported "
                 "model can say what a missing number counts as (fill:).",
             )
@@ -135,7 +142,7 @@ class Predictor:
     def scores(self, rows: Any) -> NDArray[Any]:
         """Return the scores of ``rows``, in order; see :class:`Predictions`."""
         columns, count = to_columns(rows, self.signature)
-        pieces = ((index, self.run(tensors)) for index, tensors in self.batches(columns, count))
+        pieces = ((index, self.run(tensors, index)) for index, tensors in self.batches(columns, count))
         return gather(pieces, count, self.task.output())
 
     def batches(
