@@ -142,7 +142,8 @@ class Predictor:
     def scores(self, rows: Any) -> NDArray[Any]:
         """Return the scores of ``rows``, in order; see :class:`Predictions`."""
         columns, count = to_columns(rows, self.signature)
-        pieces = ((index, self.run(tensors, index)) for index, tensors in self.batches(columns, count))
+        batches = self.batches(columns, count)
+        pieces = ((index, self.run(tensors, index)) for index, tensors in batches)
         return gather(pieces, count, self.task.output())
 
     def batches(
