@@ -165,7 +165,7 @@ def test_the_pretrained_maps_are_those_of_the_published_network():
     images = torch.rand(1, 1, 224, 224)
     with torch.no_grad():
         maps = pyramid.maps(images)
-        middle = source.network(images.expand(-1, 3, -1, -1))[0, :112]
+        middle = source.network(images.expand(-1, 3, -1, -1))[0, slice(*source.levels["middle"])]
     assert [tuple(m.shape[1:]) for m in maps] == [
         (channels, 224 // stride, 224 // stride)
         for channels, stride in zip(pyramid.channels, pyramid.strides, strict=True)
