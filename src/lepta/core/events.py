@@ -7,10 +7,10 @@ Nothing inside Lepta prints. A stage sends events to the ``report`` function of 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 Level = Literal["info", "warning"]
@@ -92,6 +92,8 @@ class Context:
         threads: threads a stage may use.
         choices: what was measured on this machine and then used, by what it was measured for;
             what stands here already is used as it is. A fit fills it, and its bundle keeps it.
+        memo: what many fits over the same rows need alike (fitted preprocessing, prepared
+            arrays), by what it was made from; None keeps nothing. See :meth:`once`.
     """
 
     seed: int = 0
@@ -100,6 +102,16 @@ class Context:
     cache: Path | None = None
     threads: int | None = None
     choices: dict[str, str] = field(default_factory=dict, compare=False)
+    memo: dict[Hashable, Any] | None = field(default=None, compare=False, repr=False)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return ``make()``, made once for each key where there is a :attr:`memo`."""
+        if self.memo is None:
+            return make()
+        if key not in self.memo:
+            self.memo[key] = make()
+        found: T = self.memo[key]
+        return found
 
     def stage(self, name: str, total: int | None = None, unit: str = "it") -> Stage:
         """Open a stage of ``total`` units."""

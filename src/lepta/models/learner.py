@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -88,6 +88,22 @@ class Fitted(ABC):
         changed = copy(self)
         object.__setattr__(changed, "task", task)
         return changed
+
+    def combine(self, others: Sequence[Fitted], weights: Sequence[float]) -> Fitted | None:
+        """Return one model whose raw scores are the weighted sum of those of several.
+
+        Where models of a kind read the same prepared arrays (``front`` is the same object), their
+        sum may be one model of the kind: trees side by side, one matrix of weights. It is smaller
+        and faster than its parts.
+
+        Args:
+            others: models of the same class and front.
+            weights: of this model's raw scores and of each of the others'; they need not sum to 1.
+
+        Returns:
+            The sum; None where there is no such model (then they are added in the graph).
+        """
+        return None
 
     def refit(self, rows: Dataset, context: Context) -> Fitted:
         """Return the model fitted on more rows, with the choices made; by default itself."""

@@ -18,6 +18,7 @@ from lepta.models.front.audio import AudioFront
 from lepta.models.front.base import FieldFront
 from lepta.models.front.image import ImageFront, ImageOptions
 from lepta.models.front.series import SeriesFront
+from lepta.models.front.shared import fit_once, run_once
 from lepta.models.front.table import TableFront, TableStyle
 from lepta.models.front.text import TextFront
 from lepta.models.front.volume import VolumeFront
@@ -115,6 +116,9 @@ class Front:
         (rows, bands, frames), series (rows, channels, length), texts (rows, length) of int64, and
         ``present`` is (rows, optional fields).
         """
+        return run_once(self, data, context, lambda rows: self._run(rows, context))
+
+    def _run(self, data: Dataset, context: Context) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {}
         there = []
         if self.table is not None:
@@ -163,6 +167,18 @@ def fit_front(
         DataError: no input field is left that the learner can use.
         MissingExtraError: a kind of field needs a package that is not installed.
     """
+    key = (style, image, tuple(kinds), text, gaps)
+    return fit_once(data, key, context, lambda rows: _fit(rows, style, image, kinds, text, gaps))
+
+
+def _fit(
+    data: Dataset,
+    style: TableStyle,
+    image: ImageOptions | None,
+    kinds: Collection[Kind],
+    text: Callable[[Dataset, Field, str, bool, str], TextFront],
+    gaps: bool,
+) -> Front:
     plain = tuple(f for f in data.schema.inputs if f.kind in PLAIN)
     specs = TableFront.fit({}, (), style) if not plain else _unfitted(plain, style)
     table = TableFront.fit(plain_columns(data, specs.inputs), plain, style) if plain else None
