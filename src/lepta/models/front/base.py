@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -29,8 +29,15 @@ SAMPLE = 32
 """Values of a media field that are decoded to choose sizes, windows and rates by."""
 
 
+class OnlyFields:
+    """A dataclass of which its fields are pickled, and not the sessions made from them."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, eq=False)
-class FieldFront(ABC):
+class FieldFront(OnlyFields, ABC):
     """Fitted preprocessing of one field that has a tensor of its own.
 
     Attributes:

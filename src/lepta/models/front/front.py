@@ -92,6 +92,10 @@ class Front:
     def emit(self, graph: Graph) -> dict[str, str]:
         """Declare the inputs and add the nodes; return the value names of the arrays."""
         tensors = {t.name: graph.input(t.name, t.dtype, t.shape) for t in self.tensors}
+        return self.emit_from(graph, tensors)
+
+    def emit_from(self, graph: Graph, tensors: Mapping[str, str]) -> dict[str, str]:
+        """Add the nodes that read declared inputs; return the value names of the arrays."""
         values = {TABLE: self.table.emit(graph, tensors)} if self.table else {}
         for part in self.fields:
             values[part.source.name] = part.emit(graph, tensors[part.tensor])
@@ -167,7 +171,11 @@ def fit_front(
         DataError: no input field is left that the learner can use.
         MissingExtraError: a kind of field needs a package that is not installed.
     """
-    key = (style, image, tuple(kinds), text, gaps)
+    there = {f.kind for f in data.schema.inputs}
+    image = image if Kind.IMAGE in there else None
+    kinds = tuple(kind for kind in OTHERS if kind in kinds and kind in there)
+    gaps = gaps and bool(kinds or image)
+    key = (style, image, kinds, text if Kind.TEXT in kinds else None, gaps)
     return fit_once(data, key, context, lambda rows: _fit(rows, style, image, kinds, text, gaps))
 
 

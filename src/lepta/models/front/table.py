@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lepta.bundle.manifest import InputSpec, Signature, TensorSpec
 from lepta.core.schema import Field, Kind
+from lepta.models.front.base import OnlyFields
 from lepta.models.graph import Graph
 from lepta.runtime.pack import pack
 from lepta.runtime.session import open_session
@@ -31,7 +32,7 @@ _DAY = 86400.0
 
 
 @dataclass(frozen=True, eq=False)
-class TableFront:
+class TableFront(OnlyFields):
     """Fitted preprocessing of the plain fields.
 
     Attributes:

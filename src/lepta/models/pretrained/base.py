@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from onnx import ModelProto
 
@@ -70,10 +70,18 @@ class Backbone:
     Attributes:
         source: the network in torch and what belongs to it.
         model: graph from images or token ids to (rows, features).
+        asked: what :func:`get_backbone` was asked for; pickled in place of the weights. None
+            for weights of one's own.
     """
 
     source: Pretrained
     model: ModelProto = field(repr=False)
+    asked: tuple[str, Pooling, int] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.asked is None:
+            return Backbone, (self.source, self.model)
+        return get_backbone, self.asked
 
     @property
     def name(self) -> str:
@@ -117,7 +125,7 @@ def get_backbone(name: str, pooling: Pooling = "auto", length: int = 0) -> Backb
 
     ``length`` is the number of tokens that one of texts reads.
     """
-    return frozen(pretrained(name, pooling), length)
+    return replace(frozen(pretrained(name, pooling), length), asked=(name, pooling, length))
 
 
 def frozen(source: Pretrained, length: int = 0) -> Backbone:
