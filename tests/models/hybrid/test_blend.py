@@ -8,6 +8,7 @@ from lepta.bundle.manifest import Signature
 from lepta.core.errors import ExportError
 from lepta.core.events import Context
 from lepta.data import Dataset
+from lepta.models.front.front import plain_columns
 from lepta.models.front.shared import share_rows, shared_part
 from lepta.models.hybrid.blend import Blend
 from lepta.models.hybrid.joint import JointFront
@@ -43,7 +44,7 @@ def _fitted(rows, names):
 def _graph_scores(model, rows):
     session = ort.InferenceSession(to_onnx(model).SerializeToString())
     signature = Signature(inputs=model.front.inputs, tensors=model.front.tensors, outputs=())
-    (scores,) = session.run(None, pack(signature, rows.inputs()))
+    (scores,) = session.run(None, pack(signature, plain_columns(rows, model.front.inputs)))
     return scores
 
 
