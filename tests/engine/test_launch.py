@@ -248,6 +248,6 @@ def test_options_that_cannot_be_are_told(tmp_path: Path) -> None:
 
 
 def test_what_workers_are_told_is_picklable() -> None:
-    from lepta.engine.launch import _about
+    from lepta.engine.launch import about_here
 
-    assert pickle.loads(pickle.dumps(_about()))["sys_path"]
+    assert pickle.loads(pickle.dumps(about_here()))["sys_path"]

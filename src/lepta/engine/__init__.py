@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lepta.engine.health import DoctorReport, doctor
     from lepta.engine.launch import train
     from lepta.engine.local import LocalEngine
+    from lepta.engine.trials import Finished, Line, TrialError, Trials, open_trials
     from lepta.engine.worker import Alone, Worker
 
 _HOMES = {
@@ -22,13 +23,18 @@ _HOMES = {
     "DoctorReport": "lepta.engine.health",
     "ENGINES": "lepta.engine.base",
     "Engine": "lepta.engine.base",
+    "Finished": "lepta.engine.trials",
     "Hardware": "lepta.engine.hardware",
     "ItemError": "lepta.engine.base",
+    "Line": "lepta.engine.trials",
     "LocalEngine": "lepta.engine.local",
+    "TrialError": "lepta.engine.trials",
+    "Trials": "lepta.engine.trials",
     "Worker": "lepta.engine.worker",
     "choose": "lepta.engine.device",
     "detect": "lepta.engine.hardware",
     "doctor": "lepta.engine.health",
+    "open_trials": "lepta.engine.trials",
     "train": "lepta.engine.launch",
     "tune_allocator": "lepta.engine.allocator",
     "tune_process": "lepta.engine.allocator",
@@ -41,13 +47,18 @@ __all__ = [
     "Device",
     "DoctorReport",
     "Engine",
+    "Finished",
     "Hardware",
     "ItemError",
+    "Line",
     "LocalEngine",
+    "TrialError",
+    "Trials",
     "Worker",
     "choose",
     "detect",
     "doctor",
+    "open_trials",
     "train",
     "tune_allocator",
     "tune_process",

@@ -63,7 +63,7 @@ class Link:
 def main() -> int:
     """Work; return the exit status."""
     connection, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
-    _die_with(parent)
+    die_with(parent)
     order: Order = connection.recv()
     link = Link(connection)
     try:
@@ -78,7 +78,7 @@ def main() -> int:
     return 0
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Let Linux kill this process with its parent, even while it hangs in foreign code."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -113,8 +113,8 @@ def _order(
     return Order(
         rank=0,
         world=1,
-        about=_about(),
-        job=_job(function, payload),
+        about=about_here(),
+        job=job_of(function, payload),
         folder=str(Path(folder).absolute()) if folder is not None else None,
         seed=context.seed,
         seconds=None if left == float("inf") else left,
@@ -122,13 +122,18 @@ def _order(
     )
 
 
-def _about() -> dict[str, Any]:
+def about_here() -> dict[str, Any]:
     """What the standard library's spawned processes are told, less the key for their sockets."""
     about = get_preparation_data("lepta-worker")
     return {name: value for name, value in about.items() if name != "authkey"}
 
 
-def _job(function: Callable[..., Any], payload: object) -> bytes:
+def job_of(function: Callable[..., Any], payload: object) -> bytes:
+    """Return a function and what it is given, pickled by reference.
+
+    Raises:
+        ConfigError: other processes could not import it.
+    """
     main = sys.modules["__main__"]
     typed = function.__module__ == "__main__" and not hasattr(main, "__file__")
     try:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -65,8 +65,7 @@ class Processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until - time.monotonic()))
         for process, _ in self._workers.values():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+            kill_group(process)
         for process, connection in self._workers.values():
             process.wait()
             connection.close()
@@ -102,12 +101,7 @@ class Processes:
 
     def _bury(self, rank: int) -> Died:
         self._gone.add(rank)
-        process, _ = self._workers[rank]
-        try:
-            status = process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            return Died("it closed its pipe")
-        return Died(_reason(status))
+        return death_of(self._workers[rank][0])
 
 
 class LocalSeats:
@@ -135,13 +129,32 @@ class LocalSeats:
 
 
 def _start(order: Order, place: int, places: int) -> tuple[subprocess.Popen[bytes], Connection]:
+    devices = _devices()
+    ours = {"CUDA_VISIBLE_DEVICES": devices[place]} if len(devices) >= places > 1 else {}
+    return start_process("lepta.engine.child", order, order.threads, ours)
+
+
+def start_process(
+    module: str, first: object, threads: int, variables: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], Connection]:
+    """Start ``python -m MODULE PIPE PARENT``, the leader of a process group; tell it ``first``.
+
+    Args:
+        module: what the process runs.
+        first: sent through the pipe at once.
+        threads: for OpenMP.
+        variables: of the environment, besides this process's own.
+
+    Raises:
+        OSError: the system refuses more processes.
+    """
     here, there = Pipe()
     try:
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "lepta.engine.child", str(there.fileno()), str(os.getpid())],
+            [sys.executable, "-m", module, str(there.fileno()), str(os.getpid())],
             pass_fds=[there.fileno()],
             stdin=subprocess.DEVNULL,
-            env=_environment(order, place, places),
+            env={**_environment(threads), **variables},
             process_group=0,
         )
     except BaseException:
@@ -150,23 +163,25 @@ def _start(order: Order, place: int, places: int) -> tuple[subprocess.Popen[byte
     finally:
         there.close()
     with contextlib.suppress(OSError):  # dead already: the next look finds it
-        here.send(order)
+        here.send(first)
     return process, here
 
 
-def _environment(order: Order, place: int, places: int) -> dict[str, str]:
-    """Threads and devices, set before any library is loaded; this package must be found."""
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that leads a group, and all that it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Threads, set before any library is loaded; this package must be found."""
     home = str(Path(__file__).resolve().parents[2])
     paths = [home, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    made = {
+    return {
         **os.environ,
-        "OMP_NUM_THREADS": str(order.threads),
+        "OMP_NUM_THREADS": str(threads),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(path for path in paths if path)),
     }
-    devices = _devices()
-    if len(devices) >= places > 1:
-        made["CUDA_VISIBLE_DEVICES"] = devices[place]
-    return made
 
 
 def _devices() -> list[str]:
@@ -177,6 +192,15 @@ def _devices() -> list[str]:
         nodes = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia*")]
         return [str(number) for number in range(sum(name.isdigit() for name in nodes))]
     return []
+
+
+def death_of(process: subprocess.Popen[bytes]) -> Died:
+    """Say how a process ended whose pipe is closed."""
+    try:
+        status = process.wait(1.0)
+    except subprocess.TimeoutExpired:
+        return Died("it closed its pipe")
+    return Died(_reason(status))
 
 
 def _reason(status: int) -> str:
