@@ -28,6 +28,7 @@ LEARNERS = Registry(
     "learner",
     {
         "linear": "lepta.models.linear:Linear",
+        "spline": "lepta.models.hybrid.additive:Spline",
         "trees": "lepta.models.trees:Trees",
         "factorization": "lepta.models.factorization:Factorization",
         "transitions": "lepta.models.transitions:Transitions",
