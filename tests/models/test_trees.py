@@ -7,15 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepta.models.graph import Graph
-from lepta.models.trees.ensemble import floor32, read_ensemble
+from lepta.models.trees.ensemble import below32, floor32
+from lepta.models.trees.reading import read_lightgbm
 from lepta.runtime.session import open_session
 
 
 def _scores(booster: lgb.Booster, x: np.ndarray) -> np.ndarray:
     graph = Graph()
     matrix = graph.input("x", "float32", (-1, x.shape[1]))
-    ensemble = read_ensemble(booster.dump_model())
-    graph.output(ensemble.emit(graph, matrix), "y", "float32", (-1, ensemble.targets))
+    ensemble = read_lightgbm(booster.model_to_string())
+    width = int(ensemble.targets.max()) + 1
+    graph.output(ensemble.emit(graph, matrix, width), "y", "float32", (-1, width))
     return open_session(graph.build().SerializeToString()).run(None, {"x": x})[0]
 
 
@@ -64,7 +66,7 @@ def test_a_stump_is_a_constant() -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e37, max_value=1e37))
 def test_floor32_is_the_next_float32_below(value: float) -> None:
-    low = floor32(value)
+    low = float(floor32(value))
     assert low <= value
     assert np.float32(low) == low
     assert float(np.nextafter(np.float32(low), np.float32(np.inf))) > value
@@ -75,4 +77,5 @@ def test_comparisons_do_not_change(value: float) -> None:
     near = np.float32(value)
     around = [np.nextafter(near, np.float32(-np.inf)), near, np.nextafter(near, np.float32(np.inf))]
     for x in around:
-        assert (float(x) <= value) == (float(x) <= floor32(value))
+        assert (float(x) <= value) == (float(x) <= float(floor32(value)))
+        assert (x < near) == (x <= below32(near))

@@ -18,7 +18,8 @@ from lepta.models.front.front import PLAIN, TABLE
 from lepta.models.graph import Graph
 from lepta.models.learner import Fitted, Learner, row_weights
 from lepta.models.outliers.normal import TASKS, normal_rows
-from lepta.models.trees.ensemble import Ensemble, Node, Tree, floor32
+from lepta.models.trees.ensemble import Ensemble
+from lepta.models.trees.reading import read_tree
 from lepta.tasks import Task
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class ForestFitted(Fitted):
         return np.asarray(-self.forest.score_samples(arrays[TABLE]), np.float32)[:, None]
 
     def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
-        longer = self.ensemble.emit(graph, values[TABLE])
+        longer = self.ensemble.emit(graph, values[TABLE], 1)
         shorter = graph.op("Sub", graph.const(-1.0, "float32"), longer)
         return graph.op("Pow", graph.const(2.0, "float32"), shorter)
 
@@ -111,8 +112,8 @@ def read_forest(forest: Any) -> Ensemble:
     for estimator in forest.estimators_:
         tree = estimator.tree_
         lengths = tree.compute_node_depths() - 1.0 + _path_length(tree.n_node_samples)
-        trees.append(_read_tree(tree, (lengths / usual - 1.0) / count))
-    return Ensemble(tuple(trees), 1)
+        trees.append(read_tree(tree, (lengths / usual - 1.0) / count))
+    return Ensemble.join(trees)
 
 
 def _path_length(rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -121,24 +122,3 @@ def _path_length(rows: NDArray[Any]) -> NDArray[np.float64]:
     harmonic = np.log(n - 1.0) + np.euler_gamma
     many = 2.0 * harmonic - 2.0 * (n - 1.0) / n
     return np.where(rows > 2, many, (rows == 2).astype(np.float64))
-
-
-def _read_tree(tree: Any, values: NDArray[np.float64]) -> Tree:
-    """Return a tree of scikit-learn with the value of each node, of which leaves keep theirs."""
-    if tree.node_count == 1:  # one leaf: both ways lead to the same value
-        node = Node(0, 0.0, (), missing_left=False, left=~0, right=~1)
-        return Tree((node,), (float(values[0]),) * 2, 0)
-    is_leaf = tree.children_left < 0
-    place = np.where(is_leaf, ~(np.cumsum(is_leaf) - 1), np.cumsum(~is_leaf) - 1)
-    nodes = tuple(
-        Node(
-            int(tree.feature[number]),
-            floor32(float(tree.threshold[number])),
-            (),
-            missing_left=False,
-            left=int(place[tree.children_left[number]]),
-            right=int(place[tree.children_right[number]]),
-        )
-        for number in np.flatnonzero(~is_leaf)
-    )
-    return Tree(nodes, tuple(values[is_leaf].tolist()), 0)

@@ -1,191 +1,181 @@
-"""LightGBM's trees as arrays, and as one ONNX ``TreeEnsemble`` node.
+"""Decision trees as arrays, added up, and as one ONNX ``TreeEnsemble`` node.
 
-LightGBM compares float64 values with float64 thresholds; the graph compares float32 ones. A
+Boosters and forests differ in how they grow trees, and not in what trees are. So every tree
+model ends here: nodes of all trees in one set of arrays, leaves already in the unit of the raw
+scores. Models that read the same columns are then added up by putting their trees side by side.
+
+Libraries compare float64 values with float64 thresholds; the graph compares float32 ones. A
 threshold is rounded *down* to float32: for a float32 value x, ``x <= t`` holds exactly when
 ``x <= floor32(t)``, so that every row takes the same path in both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from lepta.core.errors import ExportError
 from lepta.models.graph import Graph
 
 _LEQ, _MEMBER = 0, 6
 _SUM = 1
 
 
-@dataclass(frozen=True)
-class Node:
-    """An inner node of a tree; a child is the number of a node, or ~leaf."""
-
-    feature: int
-    threshold: float
-    members: tuple[float, ...]
-    missing_left: bool
-    left: int
-    right: int
-
-
-@dataclass(frozen=True)
-class Tree:
-    """Inner nodes (the root first), leaf values, and the output they add to."""
-
-    nodes: tuple[Node, ...]
-    leaves: tuple[float, ...]
-    target: int
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Trees whose leaves sum to raw scores (rows, targets)."""
+    """Nodes and leaves of some trees.
 
-    trees: tuple[Tree, ...]
-    targets: int
+    A row begins at a root; at a node it goes left where its value of the column is at most the
+    threshold (or, at a node with members, one of them), else right. A child is the number of a
+    node, or ~leaf.
 
-    def emit(self, graph: Graph, matrix: str) -> str:
-        """Add the node; return the name of the raw scores (rows, targets)."""
-        columns = _Columns()
-        for tree in self.trees:
-            columns.add(tree)
+    Attributes:
+        roots: the first node of each tree, (trees,).
+        column: column that a node looks at, (nodes,).
+        threshold: (nodes,) of float32.
+        missing_left: where a row without a value goes, (nodes,).
+        left, right: children, (nodes,).
+        counts: how many members a node has, (nodes,); 0 for one with a threshold.
+        members: those of all nodes, one after the other, (members,).
+        values: what each leaf adds, (leaves,).
+        targets: to which raw score, (leaves,).
+    """
+
+    roots: NDArray[np.int64]
+    column: NDArray[np.int64]
+    threshold: NDArray[np.float32]
+    missing_left: NDArray[np.bool_]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    members: NDArray[np.float32]
+    values: NDArray[np.float64]
+    targets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, **arrays: Any) -> Ensemble:
+        """Return the ensemble of the attributes, of whatever type they are."""
+        return cls(**{name: np.asarray(value, _TYPES[name]) for name, value in arrays.items()})
+
+    @classmethod
+    def of_thresholds(
+        cls,
+        column: Any,
+        threshold: Any,
+        missing_left: Any,
+        children: tuple[Any, Any],
+        values: Any,
+        target: int = 0,
+    ) -> Ensemble:
+        """Return one tree whose nodes all have (float32) thresholds, the root first.
+
+        A tree of one leaf has no nodes: it becomes a node whose ways lead to the same value.
+        """
+        if len(values) == 1:
+            return cls.constant(float(values[0]), target)
+        return cls.of(
+            roots=[0],
+            column=column,
+            threshold=threshold,
+            missing_left=missing_left,
+            left=children[0],
+            right=children[1],
+            counts=np.zeros(len(children[0])),
+            members=[],
+            values=values,
+            targets=np.full(len(values), target),
+        )
+
+    @classmethod
+    def constant(cls, value: float, target: int = 0) -> Ensemble:
+        """Return one tree that adds ``value`` to every row."""
+        values = np.array([value] * 2)  # of two leaves, so that there is a node
+        return cls.of_thresholds([0], [0.0], [True], ([~0], [~1]), values, target)
+
+    @classmethod
+    def join(cls, parts: Sequence[Ensemble]) -> Ensemble:
+        """Return the trees of all parts, side by side."""
+        nodes = np.cumsum([0, *(len(part.column) for part in parts)])
+        leaves = np.cumsum([0, *(len(part.values) for part in parts)])
+        moved = [
+            replace(
+                part,
+                roots=part.roots + node,
+                left=np.where(part.left < 0, part.left - leaf, part.left + node),
+                right=np.where(part.right < 0, part.right - leaf, part.right + node),
+            )
+            for part, node, leaf in zip(parts, nodes, leaves, strict=False)
+        ]
+        return cls(*(np.concatenate([getattr(p, f.name) for p in moved]) for f in fields(cls)))
+
+    def emit(self, graph: Graph, matrix: str, width: int) -> str:
+        """Add the node; return the name of the sums of leaves (rows, width)."""
         return graph.op(
             "TreeEnsemble",
             matrix,
             domain="ai.onnx.ml",
-            n_targets=self.targets,
+            n_targets=width,
             aggregate_function=_SUM,
             post_transform=0,
-            **columns.attributes(),
+            **self._attributes(),
         )
 
-
-class _Columns:
-    """Attributes of the ONNX node, gathered tree by tree."""
-
-    def __init__(self) -> None:
-        self.roots: list[int] = []
-        self.features: list[int] = []
-        self.modes: list[int] = []
-        self.splits: list[float] = []
-        self.missing: list[int] = []
-        self.true: list[tuple[int, int]] = []
-        self.false: list[tuple[int, int]] = []
-        self.members: list[float] = []
-        self.weights: list[float] = []
-        self.targets: list[int] = []
-
-    def add(self, tree: Tree) -> None:
-        first_node, first_leaf = len(self.features), len(self.weights)
-        self.roots.append(first_node)
-        self.weights += tree.leaves
-        self.targets += [tree.target] * len(tree.leaves)
-
-        def child(number: int) -> tuple[int, int]:
-            return (first_leaf + ~number, 1) if number < 0 else (first_node + number, 0)
-
-        for node in tree.nodes:
-            self.features.append(node.feature)
-            self.modes.append(_MEMBER if node.members else _LEQ)
-            self.splits.append(node.threshold)
-            self.missing.append(int(node.missing_left))
-            self.true.append(child(node.left))
-            self.false.append(child(node.right))
-            if node.members:
-                self.members += [*node.members, float("nan")]
-
-    def attributes(self) -> dict[str, Any]:
-        def floats(name: str, values: list[float]) -> Any:
-            return helper.make_tensor(name, TensorProto.FLOAT, [len(values)], values)
-
+    def _attributes(self) -> dict[str, Any]:
         attributes: dict[str, Any] = {
-            "tree_roots": self.roots,
-            "nodes_featureids": self.features,
+            "tree_roots": self.roots.tolist(),
+            "nodes_featureids": self.column.tolist(),
             "nodes_modes": helper.make_tensor(
-                "modes", TensorProto.UINT8, [len(self.modes)], self.modes
+                "modes",
+                TensorProto.UINT8,
+                [len(self.counts)],
+                np.where(self.counts > 0, _MEMBER, _LEQ).astype(np.uint8).tobytes(),
+                raw=True,
             ),
-            "nodes_splits": floats("splits", self.splits),
-            "nodes_missing_value_tracks_true": self.missing,
-            "nodes_truenodeids": [number for number, _ in self.true],
-            "nodes_trueleafs": [leaf for _, leaf in self.true],
-            "nodes_falsenodeids": [number for number, _ in self.false],
-            "nodes_falseleafs": [leaf for _, leaf in self.false],
-            "leaf_weights": floats("weights", self.weights),
-            "leaf_targetids": self.targets,
+            "nodes_splits": numpy_helper.from_array(self.threshold, "splits"),
+            "nodes_missing_value_tracks_true": self.missing_left.astype(np.int64).tolist(),
+            "leaf_weights": numpy_helper.from_array(self.values.astype(np.float32), "weights"),
+            "leaf_targetids": self.targets.tolist(),
         }
-        if self.members:
-            attributes["membership_values"] = floats("members", self.members)
+        for name, child in (("true", self.left), ("false", self.right)):
+            attributes[f"nodes_{name}nodeids"] = np.where(child < 0, ~child, child).tolist()
+            attributes[f"nodes_{name}leafs"] = (child < 0).astype(np.int64).tolist()
+        if len(self.members):
+            ends = np.cumsum(self.counts[self.counts > 0])
+            parted = np.insert(self.members, ends, np.float32(np.nan))
+            attributes["membership_values"] = numpy_helper.from_array(parted, "members")
         return attributes
 
 
-def read_ensemble(dump: dict[str, Any]) -> Ensemble:
-    """Read the document of ``Booster.dump_model()``."""
-    targets = int(dump["num_tree_per_iteration"])
-    trees = tuple(
-        _read_tree(info["tree_structure"], number % targets)
-        for number, info in enumerate(dump["tree_info"])
-    )
-    return Ensemble(trees=trees, targets=targets)
+_TYPES: dict[str, Any] = {
+    "roots": np.int64,
+    "column": np.int64,
+    "threshold": np.float32,
+    "missing_left": np.bool_,
+    "left": np.int64,
+    "right": np.int64,
+    "counts": np.int64,
+    "members": np.float32,
+    "values": np.float64,
+    "targets": np.int64,
+}
 
 
-def _read_tree(root: dict[str, Any], target: int) -> Tree:
-    if "split_index" not in root:  # a stump: both children are the one leaf
-        value = float(root["leaf_value"])
-        node = Node(0, 0.0, (), missing_left=True, left=~0, right=~1)
-        return Tree((node,), (value, value), target)
-    inner = list(_walk(root))
-    order = {id(node): number for number, node in enumerate(n for n in inner if _is_split(n))}
-    leaves = [n for n in inner if not _is_split(n)]
-    spots = {id(leaf): number for number, leaf in enumerate(leaves)}
-
-    def place(child: dict[str, Any]) -> int:
-        return order[id(child)] if _is_split(child) else ~spots[id(child)]
-
-    nodes = tuple(
-        _read_node(n, place(n["left_child"]), place(n["right_child"]))
-        for n in inner
-        if _is_split(n)
-    )
-    return Tree(nodes, tuple(float(leaf["leaf_value"]) for leaf in leaves), target)
-
-
-def _is_split(node: dict[str, Any]) -> bool:
-    return "split_index" in node
-
-
-def _walk(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        yield node
-        if _is_split(node):
-            stack += [node["right_child"], node["left_child"]]
-
-
-def _read_node(node: dict[str, Any], left: int, right: int) -> Node:
-    feature = int(node["split_feature"])
-    if node["decision_type"] == "==":
-        members = tuple(float(code) for code in str(node["threshold"]).split("||"))
-        return Node(feature, 0.0, members, missing_left=False, left=left, right=right)
-    if node["decision_type"] != "<=":
-        raise ExportError(f"LightGBM's decision {node['decision_type']!r} is not known.")
-    threshold = floor32(float(node["threshold"]))
-    missing_left = bool(node["default_left"])
-    if node["missing_type"] == "None":  # LightGBM then reads a missing value as zero
-        missing_left = threshold >= 0.0
-    return Node(feature, threshold, (), missing_left=missing_left, left=left, right=right)
-
-
-def floor32(value: float) -> float:
-    """Return the largest float32 that is not above ``value``."""
+def floor32(values: Any) -> NDArray[np.float32]:
+    """Return the largest float32 numbers that are not above ``values``."""
+    exact = np.asarray(values, np.float64)
     with np.errstate(over="ignore"):
-        near: NDArray[np.float32] = np.array(value, np.float32)
-    if float(near) > value:
-        near = np.nextafter(near, np.float32(-np.inf))
-    return float(near)
+        near = exact.astype(np.float32)
+    above = near.astype(np.float64) > exact
+    return np.where(above, np.nextafter(near, np.float32(-np.inf)), near)
+
+
+def below32(values: Any) -> NDArray[np.float32]:
+    """Return the largest float32 numbers that are below float32 ``values``.
+
+    ``x < t`` holds exactly when ``x <= below32(t)``.
+    """
+    return np.nextafter(np.asarray(values, np.float32), np.float32(-np.inf))

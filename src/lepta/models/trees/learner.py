@@ -2,84 +2,97 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lepta.core.errors import missing_extra
 from lepta.core.events import Context, Stage
-from lepta.core.schema import Schema
-from lepta.models.front import Front, fit_front
-from lepta.models.front.front import PLAIN, TABLE
-from lepta.models.graph import Graph
-from lepta.models.learner import (
-    ANSWERS,
-    VECTORS,
-    Fitted,
-    Learner,
-    center_and_scale,
-    row_weights,
-)
-from lepta.models.trees.ensemble import Ensemble, read_ensemble
+from lepta.models.front import Front
+from lepta.models.learner import VECTORS, center_and_scale
+from lepta.models.trees.ensemble import Ensemble
+from lepta.models.trees.fitted import Grown, Rows, TreeLearner
+from lepta.models.trees.parts import NUMBERS, parts_of
 from lepta.models.trees.ranked import OBJECTIVE, by_query
+from lepta.models.trees.reading import read_lightgbm
+from lepta.models.trees.total import TreeSum
 from lepta.tasks import Task
-
-if TYPE_CHECKING:
-    from lepta.data import Dataset
 
 
 @dataclass(frozen=True)
-class TreesFitted(Fitted):
-    """A booster (LightGBM's text form) and the same trees as arrays."""
+class Booster:
+    """A trained booster, or a constant where there was nothing to learn."""
 
-    front: Front
-    task: Task
-    booster: Any
-    ensemble: Ensemble
-    learner: Trees
+    model: Any
+    constant: float = 0.0
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that did best on the validation rows."""
+        return 1 if self.model is None else max(1, int(self.model.best_iteration))
+
+    def raw(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the raw scores of each row, (rows, scores)."""
+        if self.model is None:
+            return np.full((len(x), 1), self.constant)
+        return np.asarray(self.model.predict(x, raw_score=True), np.float64).reshape(len(x), -1)
+
+    def trees(self) -> Ensemble:
+        """Return the same as arrays."""
+        if self.model is None:
+            return Ensemble.constant(self.constant)
+        return read_lightgbm(self.model.model_to_string())
+
+
+@dataclass(frozen=True, eq=False)
+class Boosted(Grown):
+    """LightGBM's boosters: one, or one for each raw score.
+
+    Attributes:
+        boosters: what was trained.
+        center, scale: of a target that is a number, which boosters learn standardised.
+    """
+
+    boosters: tuple[Booster, ...]
     center: float
     scale: float
 
-    def refit(self, rows: Dataset, context: Context) -> TreesFitted:
-        x, y = self.front.run(rows, context)[TABLE], rows.targets(self.task)
-        rounds = max(1, self.booster.best_iteration)
-        known = row_weights(rows, self.task, balance=self.learner.balance)
-        return self.learner.grow(self.front, self.task, (x, y, known), None, rounds, context)
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        return tuple(booster.rounds for booster in self.boosters)
 
-    def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        scores = self.booster.predict(arrays[TABLE], raw_score=True) * self.scale + self.center
-        return _widen(np.asarray(scores, np.float32).reshape(len(arrays[TABLE]), -1), self.task)
+    def raw(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        scores = np.hstack([booster.raw(x) for booster in self.boosters])
+        return np.asarray(scores * self.scale + self.center)
 
-    def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
-        scores = self.ensemble.emit(graph, values[TABLE])
-        if self.task.is_classification and self.task.width == 2:
-            return graph.op("Mul", scores, graph.const([[-0.5, 0.5]], "float32"))
-        if self.task.is_classification:
-            return scores
-        scaled = graph.op("Mul", scores, graph.const(self.scale, "float32"))
-        return graph.op("Add", scaled, graph.const(self.center, "float32"))
+    def total(self) -> TreeSum:
+        parts = [booster.trees() for booster in self.boosters]
+        if len(parts) > 1:
+            parts = [replace(p, targets=p.targets + number) for number, p in enumerate(parts)]
+        ensemble = Ensemble.join(parts)
+        targets = int(ensemble.targets.max()) + 1
+        plain = TreeSum(ensemble, np.zeros(targets), self.columns).scaled(self.scale)
+        return replace(plain, bias=np.full(targets, self.center))
 
-    def workshop(self) -> dict[str, bytes]:
+    def files(self) -> dict[str, bytes]:
+        several = len(self.boosters) > 1
         return {
-            "workshop/lightgbm.txt": self.booster.model_to_string().encode(),
-            "workshop/recipe.json": json.dumps(
-                {"learner": "trees", "center": self.center, "scale": self.scale}
-            ).encode(),
+            f"lightgbm_{number}.txt" if several else "lightgbm.txt": text
+            for number, booster in enumerate(self.boosters)
+            if booster.model is not None
+            for text in [booster.model.model_to_string().encode()]
         }
 
-
-def _widen(scores: NDArray[np.float32], task: Task) -> NDArray[np.float32]:
-    if task.is_classification and task.width == 2:
-        return np.hstack([-scores / 2, scores / 2])
-    return scores
+    def recipe(self) -> dict[str, Any]:
+        constants = [b.constant if b.model is None else None for b in self.boosters]
+        recipe = {"learner": "trees", "center": self.center, "scale": self.scale}
+        return recipe | ({"constants": constants} if len(constants) > 1 else {})
 
 
 @dataclass(frozen=True)
-class Trees(Learner):
+class Trees(TreeLearner):
     """Gradient-boosted trees.
 
     Attributes:
@@ -102,69 +115,60 @@ class Trees(Learner):
     def balances(self, task: Task) -> bool:
         return super().balances(task) or task.name == "multilabel"
 
-    def unfit_for(self, schema: Schema, task: Task) -> str:
-        return "" if any(f.kind in PLAIN for f in schema.inputs) else "there is no plain field"
-
-    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> Fitted:
-        if task.name not in ANSWERS and not task.by_group:
-            from lepta.models.trees.several import fit_several
-
-            return fit_several(self, train, valid, task, context)
-        front = fit_front(train, style="codes", image=None, context=context)
-        x, y = front.run(train, context)[TABLE], train.targets(task)
-        xv, yv = front.run(valid, context)[TABLE], valid.targets(task)
-        known = row_weights(train, task, balance=self.balance)
-        watched = row_weights(valid, task, balance=False)
-        return self.grow(front, task, (x, y, known), (xv, yv, watched), self.rounds, context)
-
     def grow(
-        self, front: Front, task: Task, train: Any, valid: Any, rounds: int, context: Context
-    ) -> TreesFitted:
-        """Boost on ``train`` (x, y, row weights); stop early where ``valid`` (the same) is given.
+        self,
+        front: Front,
+        task: Task,
+        train: Rows,
+        valid: Rows | None,
+        rounds: tuple[int, ...] | None,
+        context: Context,
+    ) -> Boosted:
+        """Boost, one booster for each part of the target, each stopped early on its own.
 
         A target that is a number is standardised: float32 sums of trees then keep its digits.
         """
-        bare = task.is_classification or task.by_group
-        center, scale = (0.0, 1.0) if bare else center_and_scale(train[1])
+        center, scale = center_and_scale(train.y) if task.name in NUMBERS else (0.0, 1.0)
+        parts = parts_of(task, train.y, center, scale)
+        watch = [None] * len(parts) if valid is None else parts_of(task, valid.y, center, scale)
+        limits = rounds or (self.rounds,) * len(parts)
+        boosters = []
+        for number, (part, held, limit) in enumerate(zip(parts, watch, limits, strict=True)):
+            if part.constant is not None:
+                boosters.append(Booster(None, part.constant))
+                continue
+            share = context.share(len(parts) - number)
+            unseen = held.of(valid) if held is not None and valid is not None else None
+            skewed = self.balance and task.name == "multilabel"
+            objective = part.objective | ({"is_unbalance": True} if skewed else {})
+            chosen = part.of(train)
+            boosters.append(Booster(self._boost(front, objective, chosen, unseen, limit, share)))
+        return Boosted(self, train.x.shape[1], tuple(boosters), center, scale)
 
-        def ready(x: Any, y: Any, weights: Any) -> tuple[Any, ...]:
-            return by_query(x, y, weights) if task.by_group else (x, (y - center) / scale, weights)
-
-        watch = None if valid is None else ready(*valid)
-        booster = self.boost(front, _objective(task), ready(*train), watch, rounds, context)
-        ensemble = read_ensemble(booster.dump_model())
-        return TreesFitted(front, task, booster, ensemble, self, center, scale)
-
-    def boost(
+    def _boost(
         self,
         front: Front,
         objective: dict[str, Any],
-        train: Any,
-        valid: Any,
+        train: Rows,
+        valid: Rows | None,
         rounds: int,
         context: Context,
     ) -> Any:
-        """Return a LightGBM booster of ``objective`` (its parameters); see :meth:`grow`.
-
-        Rows are (x, y, row weights), and may end in the sizes of groups of rows to be ranked.
-        """
+        """Return a LightGBM booster of ``objective`` (its parameters); see :meth:`grow`."""
         try:
             import lightgbm as lgb
         except ModuleNotFoundError as error:
             raise missing_extra("lightgbm", "train", "A tree model") from error
-        x, y, weights, *groups = train
-        data = lgb.Dataset(
-            x, y, weight=weights, categorical_feature=list(front.categorical), **_group(groups)
-        )
+        ranked = objective is OBJECTIVE
+        data = lgb.Dataset(categorical_feature=list(front.categorical), **_columns(train, ranked))
         watch = []
-        if valid is not None:
-            xv, yv, watched, *groups = valid
-            watch = [lgb.Dataset(xv, yv, weight=watched, reference=data, **_group(groups))]
+        if valid is not None and len(valid.y):
+            watch = [lgb.Dataset(reference=data, **_columns(valid, ranked))]
         with context.stage("trees", total=rounds, unit="round") as stage:
             callbacks = [_progress(stage, context)]
             if watch:
                 callbacks.append(lgb.early_stopping(self.patience, verbose=False))
-            parameters = self._parameters(context, len(y)) | objective
+            parameters = self._parameters(context, len(train.y)) | objective
             return lgb.train(parameters, data, rounds, valid_sets=watch, callbacks=callbacks)
 
     def _parameters(self, context: Context, count: int) -> dict[str, Any]:
@@ -185,18 +189,11 @@ class Trees(Learner):
         }
 
 
-def _objective(task: Task) -> dict[str, Any]:
-    if task.by_group:
-        return OBJECTIVE
-    if not task.is_classification:
-        return {"objective": "regression"}
-    if task.width == 2:
-        return {"objective": "binary"}
-    return {"objective": "multiclass", "num_class": task.width}
-
-
-def _group(groups: list[Any]) -> dict[str, Any]:
-    return {"group": groups[0]} if groups else {}
+def _columns(rows: Rows, ranked: bool) -> dict[str, Any]:
+    if ranked:
+        x, y, weights, sizes = by_query(rows.x, rows.y, rows.weights)
+        return {"data": x, "label": y, "weight": weights, "group": sizes}
+    return {"data": rows.x, "label": rows.y, "weight": rows.weights}
 
 
 def _progress(stage: Stage, context: Context) -> Any:

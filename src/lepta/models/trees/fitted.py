@@ -1,0 +1,192 @@
+"""What all tree learners have in common: the table they read, the model they give."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepta.core.events import Context
+from lepta.core.schema import Schema
+from lepta.models.front import Front, fit_front
+from lepta.models.front.front import PLAIN, TABLE
+from lepta.models.graph import Graph
+from lepta.models.learner import ANSWERS, Fitted, Learner, row_weights
+from lepta.models.trees.total import TreeSum
+from lepta.tasks import Task
+
+if TYPE_CHECKING:
+    from lepta.data import Dataset
+
+_WIDE = np.array([[-0.5, 0.5]])
+"""From the one score of trees that tell two classes apart to their two logits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What trees are grown on.
+
+    Attributes:
+        x: the prepared table (rows, columns).
+        y: targets, rows first.
+        weights: of the rows, or None.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[Any]
+    weights: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Grown(ABC):
+    """The trees of one training run, as the library that grew them knows them.
+
+    Its scores are raw scores; two classes have one, of which half is the second's logit.
+
+    Attributes:
+        learner: how they were grown.
+        columns: of the table.
+    """
+
+    learner: TreeLearner
+    columns: int
+
+    @property
+    @abstractmethod
+    def rounds(self) -> tuple[int, ...]:
+        """How many rounds were best, one number for each model within."""
+
+    @abstractmethod
+    def raw(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the library's own scores of a prepared table, (rows, targets)."""
+
+    @abstractmethod
+    def total(self) -> TreeSum:
+        """Return the same as arrays."""
+
+    @abstractmethod
+    def files(self) -> dict[str, bytes]:
+        """Return the library's own form of the model, by file name, no pickle."""
+
+    @abstractmethod
+    def recipe(self) -> dict[str, Any]:
+        """Return what the files do not tell, for JSON."""
+
+
+@dataclass(frozen=True, eq=False)
+class TreesFitted(Fitted):
+    """A weighted sum of trees that were grown together or apart, by one library or several."""
+
+    front: Front
+    task: Task
+    members: tuple[Grown, ...]
+    weights: tuple[float, ...] = (1.0,)
+
+    @property
+    def _two_classes(self) -> bool:
+        return self.task.is_classification and self.task.width == 2
+
+    def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        parts = zip(self.members, self.weights, strict=True)
+        total = sum(weight * member.raw(arrays[TABLE]) for member, weight in parts)
+        return np.asarray(total @ _WIDE if self._two_classes else total, np.float32)
+
+    def total(self) -> TreeSum:
+        """Return all trees, weighted, as arrays."""
+        parts = zip(self.members, self.weights, strict=True)
+        return TreeSum.add([member.total().scaled(weight) for member, weight in parts])
+
+    def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
+        total = self.total()
+        scores, bias = total.emit(graph, values[TABLE]), total.bias
+        if self._two_classes:
+            wide, shift = graph.const(_WIDE, "float32"), graph.const((bias @ _WIDE), "float32")
+            return graph.op("Gemm", scores, wide, shift)
+        return graph.op("Add", scores, graph.const(bias, "float32")) if bias.any() else scores
+
+    def combine(self, others: Sequence[Fitted], weights: Sequence[float]) -> TreesFitted | None:
+        models = [self, *(other for other in others if isinstance(other, TreesFitted))]
+        alike = all(other.front is self.front for other in models)
+        if len(models) <= len(others) or not alike:
+            return None
+        pairs = [
+            (member, own * weight)
+            for model, weight in zip(models, weights, strict=True)
+            for member, own in zip(model.members, model.weights, strict=True)
+            if weight != 0.0
+        ] or [(self.members[0], 0.0)]
+        members, shares = zip(*pairs, strict=True)
+        return replace(self, members=members, weights=shares)
+
+    def refit(self, rows: Dataset, context: Context) -> TreesFitted:
+        """Grow one model for each way in which the members were grown, with their usual rounds."""
+        known: dict[TreeLearner, list[int]] = {}
+        for number, member in enumerate(self.members):
+            known.setdefault(member.learner, []).append(number)
+        members, weights = [], []
+        for position, (learner, numbers) in enumerate(known.items()):
+            counts = np.median([self.members[n].rounds for n in numbers], axis=0)
+            rounds = tuple(max(1, round(count)) for count in counts)
+            data = learner.prepared(self.front, rows, self.task, context)
+            share = context.share(len(known) - position)
+            members.append(learner.grow(self.front, self.task, data, None, rounds, share))
+            weights.append(sum(self.weights[n] for n in numbers))
+        return replace(self, members=tuple(members), weights=tuple(weights))
+
+    def workshop(self) -> dict[str, bytes]:
+        files: dict[str, bytes] = {}
+        recipes = []
+        for number, (member, weight) in enumerate(zip(self.members, self.weights, strict=True)):
+            folder = f"workshop/{number}/" if len(self.members) > 1 else "workshop/"
+            files |= {folder + name: data for name, data in member.files().items()}
+            recipes.append(member.recipe() | {"weight": weight})
+        recipe = recipes[0] if len(recipes) == 1 else {"learner": "trees", "members": recipes}
+        return files | {"workshop/recipe.json": json.dumps(recipe).encode()}
+
+
+@dataclass(frozen=True)
+class TreeLearner(Learner):
+    """A learner that grows trees on the plain fields, categories as codes."""
+
+    def unfit_for(self, schema: Schema, task: Task) -> str:
+        return "" if any(f.kind in PLAIN for f in schema.inputs) else "there is no plain field"
+
+    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> TreesFitted:
+        front = fit_front(train, style="codes", image=None, context=context)
+        rows = self.prepared(front, train, task, context)
+        watched = self.prepared(front, valid, task, context, balance=False)
+        return TreesFitted(front, task, (self.grow(front, task, rows, watched, None, context),))
+
+    def prepared(
+        self, front: Front, data: Dataset, task: Task, context: Context, *, balance: bool = True
+    ) -> Rows:
+        """Return the prepared rows of a dataset."""
+        balanced = balance and self.balance and task.name in ANSWERS
+        weights = row_weights(data, task, balance=balanced)
+        return Rows(front.run(data, context)[TABLE], data.targets(task), weights)
+
+    @abstractmethod
+    def grow(
+        self,
+        front: Front,
+        task: Task,
+        train: Rows,
+        valid: Rows | None,
+        rounds: tuple[int, ...] | None,
+        context: Context,
+    ) -> Grown:
+        """Grow trees.
+
+        Args:
+            front: the preprocessing that made the rows.
+            task: what is learned.
+            train: rows to learn from.
+            valid: rows that tell when to stop; None for exactly ``rounds``.
+            rounds: of each model within; None for as many as the learner's options allow.
+            context: seed, threads, deadline, progress.
+        """

@@ -1,0 +1,122 @@
+"""Trees of several models, side by side in one node, give the weighted sum of their scores."""
+
+import numpy as np
+import onnx
+import pytest
+
+from lepta.core.events import Context
+from lepta.data import Dataset
+from lepta.models.front.front import TABLE
+from lepta.models.front.shared import share_rows, shared_part
+from lepta.models.graph import Graph
+from lepta.models.learner import LEARNERS, Fitted
+from lepta.models.trees.ensemble import Ensemble
+from lepta.models.trees.fitted import TreesFitted
+from lepta.models.trees.total import Lookup, TreeSum
+from lepta.runtime.session import open_session
+
+LEVELS = {"binary": [0.0], "multiclass": [-0.5, 0.8], "ordinal": [-0.5, 0.5]}
+SMALL = {"rounds": 12, "min_rows": 5}
+
+
+def dataset(task: str, count: int = 240) -> Dataset:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=count), rng.choice(["x", "y", "z", "w"], count)
+    value = a + (b == "x") + rng.normal(0, 0.3, count)
+    a[::9] = np.nan
+    y = np.digitize(value, LEVELS[task]) if task in LEVELS else 5000 + 10 * value
+    columns = {"a": a, "b": b, "c": rng.integers(0, 3, count), "y": y}
+    return Dataset.read(columns, target="y", task=task, kinds={"c": "category"})
+
+
+def bag(rows: Dataset, names: list[str]) -> tuple[list[Fitted], Context]:
+    order = np.random.default_rng(1).permutation(len(rows))
+    folds = np.array_split(order, 3)
+    parts = [part for fold in folds for part in (np.setdiff1d(order, fold), fold)]
+    context = share_rows(Context(threads=1), rows, parts)
+    models = [
+        LEARNERS.get(name)(**SMALL).fit(
+            shared_part(context, 2 * k), shared_part(context, 2 * k + 1), rows.task, context
+        )
+        for name in names
+        for k in range(3)
+    ]
+    return models, context
+
+
+def strange(x: np.ndarray) -> np.ndarray:
+    """Return prepared rows, and some with values that were never seen."""
+    odd = np.array([[np.nan, 0, 0], [np.inf, 4, 3], [-3e38, 0, 1], [1e-40, 2, 0]], np.float32)
+    return np.vstack([x, odd])
+
+
+def graph_raw(model: Fitted, x: np.ndarray) -> tuple[np.ndarray, onnx.ModelProto]:
+    graph = Graph()
+    matrix = graph.input("x", "float32", (-1, x.shape[1]))
+    graph.output(model.emit(graph, {TABLE: matrix}), "y", "float32", (-1, -1))
+    built = graph.build()
+    return open_session(built.SerializeToString()).run(None, {"x": x})[0], built
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "quantile", "ordinal"])
+def test_a_bag_is_one_node(task: str) -> None:
+    rows = dataset(task)
+    models, context = bag(rows, ["trees"])
+    weights = [0.5, 0.3, 0.4]
+    whole = models[0].combine(models[1:], weights)
+    assert isinstance(whole, TreesFitted)
+    x = strange(models[0].front.run(rows, context)[TABLE])
+    wanted = sum(w * m.raw({TABLE: x}) for w, m in zip(weights, models, strict=True))
+    np.testing.assert_allclose(whole.raw({TABLE: x}), wanted, rtol=1e-6, atol=1e-7)
+    scores, built = graph_raw(whole, x)
+    np.testing.assert_allclose(scores, wanted, rtol=1e-5, atol=1e-5)
+    assert [node.op_type for node in built.graph.node].count("TreeEnsemble") == 1
+    twice = whole.combine([whole], [0.5, 0.5])
+    np.testing.assert_allclose(twice.raw({TABLE: x}), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_models_of_different_rows_are_not_added_up() -> None:
+    rows = dataset("binary")
+    first, second = (bag(rows, ["trees"])[0][0] for _ in range(2))
+    assert first.combine([second], [0.5, 0.5]) is None
+
+
+def test_a_bag_is_fitted_again_as_one_model() -> None:
+    rows = dataset("regression")
+    models, context = bag(rows, ["trees"])
+    again = models[0].combine(models[1:], [0.2, 0.5, 0.3]).refit(rows, context)
+    assert len(again.members) == 1
+    np.testing.assert_allclose(again.weights, [1.0])
+    files = again.workshop()
+    assert files.keys() == {"workshop/lightgbm.txt", "workshop/recipe.json"}
+
+
+def _some(rng: np.random.Generator, picked: bool) -> TreeSum:
+    """Two trees of one node over the table of a number and a code, and a looked-up column."""
+    trees = [
+        Ensemble.of_thresholds([column], [split], [False], ([~0], [~1]), values, target)
+        for column, split, values, target in [
+            (0, 0.5, rng.normal(size=2), 1),
+            (2, 0.0, [0.0, 1.0] if picked else rng.normal(size=2), 3 if picked else 2),
+        ]
+    ]
+    lookup = Lookup(1, rng.normal(size=4).astype(np.float32))
+    vectors = rng.normal(size=(2, 3)) if picked else None
+    return TreeSum(Ensemble.join(trees), rng.normal(size=3), 2, vectors, (lookup,))
+
+
+def _scores(total: TreeSum, x: np.ndarray) -> np.ndarray:
+    graph = Graph()
+    scores = total.emit(graph, graph.input("x", "float32", (-1, x.shape[1])))
+    graph.output(scores, "y", "float32", (-1, total.targets))
+    return open_session(graph.build().SerializeToString()).run(None, {"x": x})[0] + total.bias
+
+
+@pytest.mark.parametrize("picked", [(False, False), (True, True), (True, False)])
+def test_leaves_of_several_scores_and_lookups_add_up(picked: tuple[bool, bool]) -> None:
+    rng = np.random.default_rng(3)
+    x = np.stack([rng.random(20), rng.integers(0, 4, 20)], axis=1).astype(np.float32)
+    first, second = (_some(rng, each) for each in picked)
+    both = TreeSum.add([first.scaled(0.25), second.scaled(2.0)])
+    wanted = 0.25 * _scores(first, x) + 2.0 * _scores(second, x)
+    np.testing.assert_allclose(_scores(both, x), wanted, atol=1e-6)
