@@ -269,7 +269,8 @@ OWN: dict[tuple[str, bool], Any] = {
     ("keras", True): keras_dense,
     ("keras", False): keras_dense,
 }
-SPECIAL = {"unet": masks, "forecaster": windows, "factorization": ratings}
+SPECIAL = {"unet": masks, "forecaster": windows, "statistical": windows,
+           "factorization": ratings}  # fmt: skip
 
 
 def settings_of(learner: str, folders: dict[str, str] | None) -> dict[str, Any]:

@@ -34,6 +34,7 @@ LEARNERS = Registry(
         "transitions": "lepta.models.transitions:Transitions",
         "transfer": "lepta.models.transfer:Transfer",
         "finetune": "lepta.training.finetune:Finetune",
+        "statistical": "lepta.models.forecast.statistical:Statistical",
         "forecaster": "lepta.training.forecasting:ForecastLearner",
         "neural": "lepta.training.neural:Neural",
         "mlp": "lepta.training.neural:Mlp",

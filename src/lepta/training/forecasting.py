@@ -13,8 +13,8 @@ from lepta.core.errors import TrainError
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
 from lepta.data.windows import PAST
+from lepta.models.forecast.own import past_part, seen_places, unfit_windows
 from lepta.models.front import Front, fit_front
-from lepta.models.front.series import SeriesFront
 from lepta.models.learner import Learner
 from lepta.models.networks.forecast import Forecaster, ForecastShape
 from lepta.tasks import Task
@@ -54,8 +54,7 @@ class ForecastLearner(Learner):
     tasks: ClassVar[frozenset[str]] = frozenset({"forecasting"})
 
     def unfit_for(self, schema: Schema, task: Task) -> str:
-        found = any(f.name == PAST and f.kind == Kind.SERIES for f in schema.inputs)
-        return "" if found else f"there is no field {PAST!r}: read with window={{'length': ...}}"
+        return unfit_windows(schema)
 
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> NeuralFitted:
         if not isinstance(task, Forecasting):
@@ -77,16 +76,14 @@ class ForecastLearner(Learner):
         train: Dataset,
         task: Forecasting,
     ) -> Forecaster:
-        seen = () if train.window is None else train.window.past
-        part = next(p for p in front.fields if p.source.name == PAST)
-        assert isinstance(part, SeriesFront)  # noqa: S101
+        part = past_part(front)
         _, channels, length = shapes[PAST]
         whole = sum(math.prod(shape[1:]) for shape in shapes.values())
         shape = ForecastShape(
             place=front.names.index(PAST),
             past=(channels, length),
             others=whole - channels * length,
-            targets=tuple(seen.index(f) if f in seen else -1 for f in task.fields),
+            targets=seen_places(train, task),
             horizon=task.horizon,
             quantiles=len(task.quantiles),
         )

@@ -1,0 +1,1 @@
+"""Statistical models of time series, and trees over lags, as parts of one graph."""

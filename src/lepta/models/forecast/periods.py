@@ -1,0 +1,75 @@
+"""Which seasons a series has: told by the time between its rows, and found in its windows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepta.core.schema import Kind, Role
+from lepta.data.windows import UNTIL
+
+if TYPE_CHECKING:
+    from lepta.data import Dataset
+
+_DAY = 86400.0
+_CYCLES = (_DAY, 7 * _DAY, 365.2425 * _DAY)
+_LEAST = 0.3
+"""Autocorrelation from which on a peak is taken for a season."""
+_ROWS = 512
+"""Windows looked at."""
+
+
+def step_of(data: Dataset, horizon: int) -> float | None:
+    """Return the seconds from row to row; None where rows have no date and time."""
+    time = data.schema.one(Role.TIME)
+    if time is None or time.kind != Kind.DATETIME or UNTIL not in data.schema or not len(data):
+        return None
+    begin = np.asarray(data.numpy(time.name), np.float64)
+    if horizon > 1:
+        reach = np.asarray(data.numpy(UNTIL), np.float64) - begin
+        step = float(np.median(reach)) / (horizon - 1)
+    else:
+        gaps = np.diff(np.unique(begin))
+        step = float(np.median(gaps)) if gaps.size else 0.0
+    return step if step > 0 else None
+
+
+def periods_of(own: NDArray[np.float64], step: float | None) -> tuple[int, ...]:
+    """Return seasons to try, in steps, the shortest first.
+
+    Args:
+        own: windows (rows, series, length).
+        step: seconds from row to row, or None.
+
+    Returns:
+        The day, the week and the year where these are a whole number of rows, and the peaks of the
+        autocorrelation; each at most the length of a window.
+    """
+    length = own.shape[2]
+    told = [round(cycle / step) for cycle in _CYCLES] if step is not None else []
+    found = {period for period in told if 2 <= period <= length} | set(_peaks(own))
+    return tuple(sorted(found))
+
+
+def _peaks(own: NDArray[np.float64]) -> list[int]:
+    """Return up to two lags at which the autocorrelation of windows without their line peaks."""
+    rows, series, length = own.shape
+    if length < 5:
+        return []
+    chosen = np.linspace(0, rows - 1, min(rows, _ROWS)).astype(int)
+    some = np.linspace(0, series - 1, min(series, 8)).astype(int)
+    windows = own[np.ix_(chosen, some)].reshape(-1, length)
+    steps = np.arange(length) - (length - 1) / 2
+    left = windows - windows.mean(axis=1, keepdims=True)
+    left = left - (left @ steps)[:, None] * steps / (steps @ steps)
+    power = float((left**2).mean())
+    if power <= 0:
+        return []
+    lags = np.arange(length // 2 + 2)
+    found = np.array([(left[:, lag:] * left[:, : length - lag]).mean() for lag in lags]) / power
+    inner = found[1:-1]
+    is_peak = (inner > found[:-2]) & (inner >= found[2:]) & (inner > _LEAST) & (lags[1:-1] >= 2)
+    peaks = np.flatnonzero(is_peak) + 1
+    return [int(lag) for lag in peaks[np.argsort(-found[peaks], kind="stable")][:2]]
