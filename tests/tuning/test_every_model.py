@@ -248,6 +248,7 @@ FIELDS: dict[str, tuple[Kind, ...]] = {
     "patchcore": (Kind.IMAGE,),
     "neural": tuple(MAKERS),
     "transfer": (Kind.NUMBER, Kind.IMAGE, Kind.TEXT),
+    "bag": (Kind.NUMBER, Kind.TEXT),
 }
 """Kinds of field that a learner is tried on; the table alone by default."""
 SETTINGS: dict[str, dict[str, Any]] = {

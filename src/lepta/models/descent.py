@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def fit_by_descent(
     logistic regression of the inverse strength ``strength``, in units of the target's spread.
 
     Args:
-        x: prepared inputs (rows, columns).
+        x: prepared inputs (rows, columns), dense or a sparse array of SciPy.
         y: targets as the task encodes them.
         task: the task; its objective takes raw scores (rows, width).
         strength: inverse strength of regularisation.
@@ -45,9 +46,9 @@ def fit_by_descent(
     objective = objective_of(task)
     objective.fit(y)
     center, scale = objective.center.double(), objective.scale.double()
-    inputs = torch.from_numpy(np.asarray(x, np.float64))
-    targets = objective.targets(y, np.arange(len(x)))
-    mass = torch.ones(len(x), dtype=torch.float64) if rows is None else torch.from_numpy(rows)
+    inputs, count = _tensor(x), int(x.shape[0])
+    targets = objective.targets(y, np.arange(count))
+    mass = torch.ones(count, dtype=torch.float64) if rows is None else torch.from_numpy(rows)
     mass = mass / mass.sum()
     weights = torch.zeros(x.shape[1], len(center), dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(len(center), dtype=torch.float64, requires_grad=True)
@@ -62,7 +63,7 @@ def fit_by_descent(
         search.zero_grad()
         raw = (inputs @ weights + bias) * scale + center
         fit = (objective.losses(raw, targets).double() * mass).sum()
-        total = fit + 0.5 * weights.square().sum() / (strength * len(x))
+        total = fit + 0.5 * weights.square().sum() / (strength * count)
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
@@ -70,6 +71,18 @@ def fit_by_descent(
     with torch.no_grad():
         weights, bias = weights * scale, bias * scale + center
     return weights.numpy().astype(np.float32), bias.numpy().astype(np.float32)
+
+
+def _tensor(x: Any) -> Any:
+    """Return a matrix, dense or sparse, as a tensor of float64."""
+    import torch
+
+    if isinstance(x, np.ndarray):
+        return torch.from_numpy(np.asarray(x, np.float64))
+    rows = x.tocsr().astype(np.float64)
+    with warnings.catch_warnings():  # sparse tensors of rows are called new
+        warnings.simplefilter("ignore", category=UserWarning)
+        return torch.sparse_csr_tensor(rows.indptr, rows.indices, rows.data, rows.shape)
 
 
 def objective_loss(

@@ -32,6 +32,7 @@ LEARNERS = Registry(
         "trees": "lepta.models.trees:Trees",
         "factorization": "lepta.models.factorization:Factorization",
         "transitions": "lepta.models.transitions:Transitions",
+        "bag": "lepta.models.bag:Bag",
         "transfer": "lepta.models.transfer:Transfer",
         "finetune": "lepta.training.finetune:Finetune",
         "statistical": "lepta.models.forecast.statistical:Statistical",

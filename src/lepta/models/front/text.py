@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lepta.bundle.manifest import InputSpec
 from lepta.core.errors import DataError, Where, missing_extra
@@ -111,9 +112,13 @@ class TextFront(FieldFront):
         last = graph.op("ReduceMax", tensor, graph.const([1], "int64"), keepdims=1)
         return graph.op("Cast", graph.op("Greater", last, graph.const(PADDING, "int64")), to=1)
 
-    def run(self, data: Dataset, context: Context) -> Prepared:
+    def tokens(self, data: Dataset) -> NDArray[np.int64]:
+        """Return the token ids of the texts of a dataset, (rows, length)."""
         texts = data.column(self.source.name)
-        ids = np.stack([self._reader(text, row) for row, text in enumerate(texts)])
+        return np.stack([self._reader(text, row) for row, text in enumerate(texts)])
+
+    def run(self, data: Dataset, context: Context) -> Prepared:
+        ids = self.tokens(data)
         return ids, np.any(ids, axis=1)[:, None].astype(np.float32)
 
 
