@@ -17,24 +17,13 @@ from lepta.models.learner import LEARNERS
 from lepta.models.linear import linear_loss
 from lepta.runtime.session import open_session
 
-
-def table(seed: int, rows: int = 120) -> Dataset:
-    """Numbers with gaps, a category, a date, and a target with a bend."""
-    rng = np.random.default_rng(seed)
-    number, other = rng.normal(size=rows), rng.lognormal(size=rows)
-    y = np.maximum(number, 0) * 3 + np.log(other) + rng.normal(0, 0.1, rows)
-    other[rng.random(rows) < 0.1] = np.nan
-    days = np.datetime64("2024-01-01") + rng.integers(0, 700, rows).astype("timedelta64[D]")
-    city = rng.choice(["Rome", "Oslo", "Łódź"], rows).astype(object)
-    city[rng.random(rows) < 0.1] = None
-    columns = {"number": number, "other": other, "city": city.tolist(), "day": days.astype(str)}
-    return Dataset.read({**columns, "y": y}, target="y", task="regression")
+from .conftest import bent
 
 
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000), knots=st.integers(0, 5))
 def test_the_graph_makes_the_same_columns(seed: int, knots: int) -> None:
-    data = table(seed)
+    data = bent(seed)
     front = fit_front(data, style="codes", image=None, context=Context())
     x = front.run(data, Context())[TABLE]
     basis = basis_of(front).bend(x, knots) if knots else basis_of(front)
@@ -51,7 +40,7 @@ def test_the_graph_makes_the_same_columns(seed: int, knots: int) -> None:
 
 
 def test_without_hinges_it_is_what_linear_models_read() -> None:
-    data = table(0)
+    data = bent(0)
     codes = fit_front(data, style="codes", image=None, context=Context())
     dense = fit_front(data, style="dense", image=None, context=Context())
     made = basis_of(codes).run(codes.run(data, Context())[TABLE])
@@ -61,7 +50,7 @@ def test_without_hinges_it_is_what_linear_models_read() -> None:
 
 
 def test_it_bends_and_goes_on_straight() -> None:
-    data = table(0, 600)
+    data = bent(0, 600)
     train, valid = data.take(np.arange(450)), data.take(np.arange(450, 600))
     context = Context(threads=1)
     losses = {}
@@ -74,7 +63,7 @@ def test_it_bends_and_goes_on_straight() -> None:
 
 
 def test_a_bag_is_one_model() -> None:
-    data = table(1, 200)
+    data = bent(1, 200)
     parts = [np.arange(200)[np.arange(200) % 4 != k] for k in range(3)]
     context = share_rows(Context(threads=1), data, parts)
     trains = [shared_part(context, number) for number in range(3)]

@@ -35,11 +35,13 @@ class Rows:
         x: the prepared table (rows, columns).
         y: targets, rows first.
         weights: of the rows, or None.
+        start: raw scores of the library to boost from, rows first; None for a constant.
     """
 
     x: NDArray[np.float32]
     y: NDArray[Any]
     weights: NDArray[np.float64] | None
+    start: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)

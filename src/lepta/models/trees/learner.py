@@ -30,8 +30,10 @@ class Booster:
 
     @property
     def rounds(self) -> int:
-        """Rounds that did best on the validation rows."""
-        return 1 if self.model is None else max(1, int(self.model.best_iteration))
+        """Rounds that did best on the validation rows, or all where there were none."""
+        if self.model is None:
+            return 1
+        return int(self.model.best_iteration) or int(self.model.current_iteration())
 
     def raw(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the raw scores of each row, (rows, scores)."""
@@ -193,7 +195,8 @@ def _columns(rows: Rows, ranked: bool) -> dict[str, Any]:
     if ranked:
         x, y, weights, sizes = by_query(rows.x, rows.y, rows.weights)
         return {"data": x, "label": y, "weight": weights, "group": sizes}
-    return {"data": rows.x, "label": rows.y, "weight": rows.weights}
+    given = {"data": rows.x, "label": rows.y, "weight": rows.weights}
+    return given | ({} if rows.start is None else {"init_score": rows.start})
 
 
 def _progress(stage: Stage, context: Context) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ class Part:
     def of(self, data: Rows) -> Rows:
         """Return the rows that the part learns from."""
         if self.rows is None:
-            return Rows(data.x, self.y, data.weights)
+            return replace(data, y=self.y)
         chosen = None if data.weights is None else data.weights[self.rows]
         return Rows(data.x[self.rows], self.y[self.rows], chosen)
 

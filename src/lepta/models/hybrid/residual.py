@@ -1,0 +1,138 @@
+"""A linear model, and boosted trees for what it leaves.
+
+Trees cannot go on beyond what they have seen: they are constant there. A linear model can, and it
+tells with few numbers what takes trees many splits. So the linear model goes first, and trees are
+boosted from its raw scores; for the rows that trees learn from, these are the scores of models
+that did not see the row, for else there would be too little left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepta.core.events import Context
+from lepta.core.schema import Schema
+from lepta.core.space import Choice, Range
+from lepta.models.front import Front, fit_front
+from lepta.models.front.front import TABLE
+from lepta.models.graph import Graph
+from lepta.models.hybrid.additive import Additive, Given, basis_of, no_plain_field, table_rows
+from lepta.models.hybrid.heldout import held_out_raw, parts_of_rows
+from lepta.models.learner import ANSWERS, Fitted, Learner
+from lepta.models.linear import fit_weights
+from lepta.models.trees.fitted import Rows, TreesFitted
+from lepta.models.trees.learner import Trees
+from lepta.tasks import Task
+
+if TYPE_CHECKING:
+    from lepta.data import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualFitted(Fitted):
+    """The sum of a linear model and of trees that were boosted from its raw scores."""
+
+    front: Front
+    task: Task
+    first: Additive
+    then: TreesFitted
+    learner: Residual
+
+    def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        return self.first.raw(arrays[TABLE]) + self.then.raw(arrays)
+
+    def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
+        return graph.op("Add", self.first.emit(graph, values[TABLE]), self.then.emit(graph, values))
+
+    def combine(self, others: Sequence[Fitted], weights: Sequence[float]) -> ResidualFitted | None:
+        models = [self, *(other for other in others if isinstance(other, ResidualFitted))]
+        if len(models) <= len(others) or any(m.front is not self.front for m in models):
+            return None
+        then = self.then.combine([model.then for model in models[1:]], weights)
+        first = Additive.add([model.first for model in models], weights)
+        return None if then is None else replace(self, first=first, then=then)
+
+    def refit(self, rows: Dataset, context: Context) -> ResidualFitted:
+        seen = table_rows(self.front, rows, self.task, context, balance=self.learner.balance)
+        first = Additive.fit(self.first.basis, seen, self.task, self.first.strength)
+        start = self.learner.unseen(first, seen, rows, self.task, context)
+        rounds = [np.array(member.rounds) for member in self.then.members]
+        limits = tuple(max(1, round(count)) for count in np.median(rounds, axis=0))
+        given = rows_from(seen, start, self.task)
+        grown = self.learner.trees.grow(self.front, self.task, given, None, limits, context)
+        then = replace(self.then, members=(grown,), weights=(1.0,))
+        return replace(self, first=first, then=then)
+
+    def workshop(self) -> dict[str, bytes]:
+        from safetensors.numpy import save
+
+        recipe = {"learner": "residual", "strength": self.first.strength, "then": "then"}
+        then = self.then.workshop().items()
+        return {
+            **{f"workshop/then/{name.removeprefix('workshop/')}": data for name, data in then},
+            "workshop/first.safetensors": save(self.first.tensors()),
+            "workshop/recipe.json": json.dumps(recipe).encode(),
+        }
+
+
+@dataclass(frozen=True)
+class Residual(Learner):
+    """A linear model or a sum of broken lines, then trees boosted from its raw scores.
+
+    Attributes:
+        first: what goes first: "linear", or "spline", whose lines bend.
+        knots: places at which a line may bend.
+        trees: how the trees are grown.
+    """
+
+    first: Annotated[Literal["linear", "spline"], Choice("linear", "spline")] = "linear"
+    knots: Annotated[int, Range(2, 16, log=True)] = 6
+    trees: Trees = field(default_factory=Trees)
+
+    tasks: ClassVar[frozenset[str]] = ANSWERS
+
+    def unfit_for(self, schema: Schema, task: Task) -> str:
+        return no_plain_field(schema)
+
+    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> ResidualFitted:
+        front = fit_front(train, style="codes", image=None, context=context)
+        seen = table_rows(front, train, task, context, balance=self.balance)
+        watched = table_rows(front, valid, task, context)
+        basis = basis_of(front)
+        if self.first == "spline":
+            basis = basis.bend(seen[0], self.knots)
+        first = Additive.choose(basis, seen, watched, task, context.share(3))
+        start = self.unseen(first, seen, train, task, context)
+        given = rows_from(seen, start, task)
+        known = rows_from(watched, first.raw(watched[0]), task)
+        grown = self.trees.grow(front, task, given, known, None, context)
+        return ResidualFitted(front, task, first, TreesFitted(front, task, (grown,)), self)
+
+    def unseen(
+        self, first: Additive, seen: Given, data: Dataset, task: Task, context: Context
+    ) -> NDArray[np.float32]:
+        """Return the raw scores of training rows by models like ``first`` that did not see them."""
+        x, y, weights = seen
+        made = first.basis.run(x)
+
+        def score(learned: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float32]:
+            known = None if weights is None else weights[learned]
+            matrix, bias = fit_weights(made[learned], y[learned], task, first.strength, known)
+            return np.asarray(made[held] @ matrix + bias, np.float32)
+
+        return held_out_raw(parts_of_rows(data, context.seed), len(x), score)
+
+
+def rows_from(given: Given, start: NDArray[np.float32], task: Task) -> Rows:
+    """Return rows that trees are to be boosted on from raw scores ``start`` (rows, width)."""
+    x, y, weights = given
+    if not task.is_classification:
+        return Rows(x, y - start[:, 0], weights)
+    narrow = start[:, 1] - start[:, 0] if task.width == 2 else start
+    return Rows(x, y, weights, narrow.astype(np.float64))
