@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,11 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("trials") / "notes"
 
 
-@pytest.fixture(scope="module", params=["local"])
+@pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=pytest.mark.slow)])
 def trials(request: pytest.FixtureRequest, notes: Path) -> Iterator[Trials]:
     """Two workers, whatever each test does to them."""
+    if request.param == "ray" and find_spec("ray") is None:  # the cluster's start imports it
+        pytest.skip("Ray is not installed")
     notes.unlink(missing_ok=True)
     with open_trials(
         calls.setup,

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from lepta.core.errors import ConfigError, missing_extra
@@ -80,7 +82,7 @@ class Seated:
             try:
                 found += self._ray.get(reference)
             except self._ray.exceptions.RayError as error:
-                found.append((rank, Died(_line(error))))
+                found.append((rank, Died(line_of(error))))
                 continue
             self._polls[self._actors[rank].poll.remote(_POLL)] = rank
         return found
@@ -119,7 +121,7 @@ class RaySeats:
         self, address: str | None, slots: Callable[[], int] | None, most: int, threads: int | None
     ) -> None:
         self._slots, self._threads = slots, threads
-        self._ray, self._ours = _connected(address, most)
+        self._ray, self._ours = connected(address, most)
         self._needs: dict[str, float] = {"CPU": 1.0}
         if address is not None and self._ray.cluster_resources().get("GPU", 0) >= most:
             self._needs["GPU"] = 1.0
@@ -152,7 +154,7 @@ class RaySeats:
         except BaseException as error:
             seated.close()
             if isinstance(error, self._ray.exceptions.RayError):
-                raise OSError(_line(error)) from error
+                raise OSError(line_of(error)) from error
             raise
         return seated
 
@@ -184,18 +186,37 @@ class RaySeats:
         return found
 
 
-def _connected(address: str | None, most: int) -> tuple[Any, bool]:
-    """Return the module ``ray``, connected, and whether the connection is ours to end."""
+def connected(
+    address: str | None, most: int, purpose: str = "Training on a Ray cluster"
+) -> tuple[Any, bool]:
+    """Return the module ``ray``, connected, and whether the connection is ours to end.
+
+    Args:
+        address: of the cluster; None starts one on loopback, with a key of its own.
+        most: cores that it has at least, where it is started.
+        purpose: what it is for.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        ConfigError: no cluster answers at the address.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    imported = "ray" in sys.modules and not _key.cache_info().currsize
     with _loopback(address is None):
         try:
             import ray
             import ray.util.scheduling_strategies
         except ImportError as error:
-            raise missing_extra("ray", "ray", "Training on a Ray cluster") from error
+            raise missing_extra("ray", "ray", purpose) from error
         if ray.is_initialized():
             return ray, False
         quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+        if address is None and imported:
+            raise ConfigError(
+                "Ray was imported before its key could be set, so no private cluster can be "
+                "started.",
+                fix="Leave `import ray` to Lepta, or connect first: ray.init(address=...).",
+            )
         if address is None:
             ray.init("local", num_cpus=max(most, usable_cores()), include_dashboard=False, **quiet)
             return ray, True
@@ -203,7 +224,7 @@ def _connected(address: str | None, most: int) -> tuple[Any, bool]:
             ray.init(address=address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigError(
-                f"No Ray cluster answers at {address!r}: {_line(error)}",
+                f"No Ray cluster answers at {address!r}: {line_of(error)}",
                 fix="Start one (`ray start --head`), or leave the address out.",
             ) from error
         return ray, True
@@ -218,7 +239,7 @@ def _loopback(wanted: bool) -> Iterator[None]:
     ours = {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's name for "not only on this machine"
         "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_AUTH_TOKEN": _key(),
     }
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
@@ -232,6 +253,13 @@ def _loopback(wanted: bool) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _line(error: BaseException) -> str:
+@cache
+def _key() -> str:
+    """Return the key of clusters that this process starts; Ray reads it but once."""
+    return secrets.token_hex(32)
+
+
+def line_of(error: BaseException) -> str:
+    """Return the first line of an error, or of what caused it."""
     error = getattr(error, "cause", None) or error
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

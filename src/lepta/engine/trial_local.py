@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import pickle
-import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from typing import Any, Self
+from multiprocessing.connection import wait
+from typing import Any
 
 from lepta.engine.launch import about_here, job_of
 from lepta.engine.limits import allowed_cores, numa_nodes, usable_cores, usable_memory
-from lepta.engine.messages import Died
-from lepta.engine.trial_messages import Asked, Begin, Call, News, Raised, Reply, Returned
-from lepta.engine.trial_process import TrialProcess, cancelled, finished_of, lost
-from lepta.engine.trials import Answer, Finished
+from lepta.engine.trial_messages import Begin, News, Order
+from lepta.engine.trial_process import TrialProcess
+from lepta.engine.trial_seats import Seated
+from lepta.engine.trials import Answer
 
 _SHARE = 0.9
 """Part of the memory that all workers together may take where nothing else is said."""
 
 
-@dataclass
-class _Seat:
-    """A worker's place: its process, if it has one, and the call that it does."""
-
-    begin: Begin
-    process: TrialProcess | None = None
-    key: int | None = None
-    since: float = 0.0
-    cancelled: bool = False
-
-
-class LocalTrials:
+class LocalTrials(Seated):
     """Processes that live as long as the search; one that dies is replaced.
 
     Each is started afresh (no fork), is pinned to cores of its own where there are enough, leads
@@ -63,138 +49,67 @@ class LocalTrials:
         answer: Answer | None = None,
     ) -> None:
         count = workers or max(1, usable_cores() // threads)
-        if memory is None:
-            memory = int(_SHARE * usable_memory() / count)
-        about, job = about_here(), job_of(setup, tuple(arguments))
-        pins = cores_of(count, threads)
-        self._seats = [_Seat(Begin(about, job, threads, cores, memory)) for cores in pins]
-        self._answer = answer
+        super().__init__(count, answer)
+        begin = Begin(about_here(), job_of(setup, tuple(arguments)), threads, None, memory)
+        self._begins = [placed(begin, place, count) for place in self._seats]
+        self._processes: dict[int, TrialProcess] = {}
         try:
             for seat in self._seats:
-                seat.process = TrialProcess(seat.begin)
+                self._renew(seat)
         except BaseException:
             self.close()
             raise
 
     @property
-    def idle(self) -> int:
-        return sum(seat.key is None for seat in self._seats)
-
-    @property
     def pids(self) -> list[int]:
         """The numbers of the workers' processes."""
-        return [seat.process.pid for seat in self._seats if seat.process is not None]
-
-    def submit(self, key: int, function: Callable[..., Any], *arguments: Any) -> None:
-        if any(seat.key == key for seat in self._seats):
-            raise ValueError(f"the key {key} is in use")
-        self._bury_idle()
-        free = [seat for seat in self._seats if seat.key is None]
-        if not free:
-            raise ValueError("no worker is idle")
-        call = Call(job_of(function, arguments))
-        seat = min(free, key=lambda one: one.process is None)
-        if seat.process is None:
-            seat.process = TrialProcess(seat.begin)
-        seat.key, seat.since, seat.cancelled = key, time.monotonic(), False
-        seat.process.send(call)
-
-    def wait(self, timeout: float | None = None) -> list[Finished]:
-        until = None if timeout is None else time.monotonic() + timeout
-        while busy := self._busy():
-            left = None if until is None else max(0.0, until - time.monotonic())
-            ready = wait(list(busy), left)
-            found = [self._hear(busy[one]) for one in ready if isinstance(one, Connection)]
-            ended = [one for one in found if one is not None]
-            if ended or (until is not None and time.monotonic() >= until):
-                return ended
-        return []
-
-    def cancel(self, key: int) -> None:
-        for seat in self._seats:
-            if seat.key == key and seat.process is not None:
-                seat.cancelled = True
-                seat.process.kill()
+        return [process.pid for process in self._processes.values()]
 
     def close(self) -> None:
-        for seat in self._seats:
-            if seat.process is not None:
-                seat.process.close()
-            seat.process = seat.key = None
+        for process in self._processes.values():
+            process.kill()
+        for process in self._processes.values():
+            process.close()
+        self._processes, self._running = {}, {}
 
-    def __enter__(self) -> Self:
-        return self
+    def _choose(self, free: list[int]) -> int:
+        for seat in free:
+            if seat in self._processes and self._processes[seat].connection.poll():
+                self._processes.pop(seat).close()  # it died while it had nothing to do
+        for seat in free:
+            if seat in self._processes:
+                return seat
+        self._renew(free[0])
+        return free[0]
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def _send(self, seat: int, order: Order) -> None:
+        self._processes[seat].send(order)
 
-    def _busy(self) -> dict[Connection, _Seat]:
-        return {
-            seat.process.connection: seat
-            for seat in self._seats
-            if seat.process is not None and seat.key is not None
-        }
+    def _listen(self, seats: list[int], seconds: float | None) -> list[tuple[int, News]]:
+        at = {self._processes[seat].connection: seat for seat in seats}
+        ready = set(wait(list(at), seconds))
+        return [(at[one], self._processes[at[one]].read()) for one in at if one in ready]
 
-    def _bury_idle(self) -> None:
-        """Notice workers that died while they had nothing to do."""
-        for seat in self._seats:
-            if seat.key is None and seat.process is not None and seat.process.connection.poll():
-                seat.process.close()
-                seat.process = None
+    def _kill(self, seat: int) -> None:
+        self._processes[seat].kill()
 
-    def _hear(self, seat: _Seat) -> Finished | None:
-        """Take what a busy worker says; return the end of its call, if that is what it is."""
-        assert seat.process is not None  # noqa: S101
-        assert seat.key is not None  # noqa: S101
-        news = seat.process.read()
-        if isinstance(news, Asked) and not seat.cancelled:
-            seat.process.send(reply_to(news, seat.key, self._answer))
-            return None
-        if isinstance(news, Asked):
-            return None
-        ended = end_of(seat.key, news, time.monotonic() - seat.since, seat.cancelled)
-        seat.key = None
-        if unfit(news) or seat.cancelled:
-            seat.process.close()
-            seat.process = None
-            seat.process = TrialProcess(seat.begin)
-        return ended
+    def _renew(self, seat: int) -> None:
+        if seat in self._processes:
+            self._processes.pop(seat).close()
+        self._processes[seat] = TrialProcess(self._begins[seat])
 
 
-def reply_to(news: Asked, key: int, answer: Answer | None) -> Reply:
-    """Return the answer to a question."""
-    question = pickle.loads(news.value)  # noqa: S301
-    return Reply(pickle.dumps(None if answer is None else answer(key, question)))
-
-
-def end_of(key: int, news: News, seconds: float, stopped: bool) -> Finished:
-    """Return the end of a call from the last that its worker said.
+def placed(begin: Begin, place: int, places: int) -> Begin:
+    """Return an order to begin with what it takes of this machine filled in.
 
     Args:
-        key: of the call.
-        news: what was said.
-        seconds: since the call was submitted; shown where the worker cannot tell.
-        stopped: whether the call was cancelled.
+        begin: the order.
+        place: number of the worker among those of this machine.
+        places: how many those are.
     """
-    if stopped:
-        return Finished(key, error=cancelled(), seconds=seconds)
-    if isinstance(news, Returned):
-        try:
-            value = pickle.loads(news.value)  # noqa: S301
-        except Exception as error:
-            return Finished(key, None, error, news.seconds, news.cpu_seconds)
-        return Finished(key, value, None, news.seconds, news.cpu_seconds)
-    if isinstance(news, Raised):
-        return finished_of(key, news)
-    assert isinstance(news, Died)  # noqa: S101
-    return Finished(key, error=lost(news.reason), seconds=seconds)
-
-
-def unfit(news: News) -> bool:
-    """Return whether a worker that said this is to be replaced."""
-    if isinstance(news, Raised):
-        return news.setup or news.text.rstrip().splitlines()[-1].startswith("MemoryError")
-    return isinstance(news, Died)
+    memory = int(_SHARE * usable_memory() / places) if begin.memory is None else begin.memory
+    cores = cores_of(places, begin.threads)[place]
+    return Begin(begin.about, begin.job, begin.threads, cores, memory)
 
 
 def cores_of(

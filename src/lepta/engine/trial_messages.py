@@ -17,14 +17,14 @@ class Begin:
         job: setup and its arguments, pickled by reference.
         threads: that it may use.
         cores: that it is pinned to; None leaves it free.
-        memory: bytes that it may hold; 0 for no limit.
+        memory: bytes that it may hold; 0 for no limit, None for its share.
     """
 
     about: dict[str, Any]
     job: bytes
     threads: int
     cores: tuple[int, ...] | None
-    memory: int
+    memory: int | None
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,9 @@ class TrialProcess:
             "lepta.engine.trial_child", begin, begin.threads, {}
         )
         self._over = 0
-        self._memory = begin.memory
+        self._memory = begin.memory or 0
         self._gone = threading.Event()
-        if begin.memory and sys.platform == "linux":
+        if self._memory and sys.platform == "linux":
             threading.Thread(target=self._watch, name="lepta-memory", daemon=True).start()
 
     @property

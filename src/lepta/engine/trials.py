@@ -14,7 +14,12 @@ from lepta.core.errors import LeptaError
 from lepta.core.registry import Registry
 
 WORKERS = Registry(
-    "lepta.trials", "kind of workers", {"local": "lepta.engine.trial_local:LocalTrials"}
+    "lepta.trials",
+    "kind of workers",
+    {
+        "local": "lepta.engine.trial_local:LocalTrials",
+        "ray": "lepta.engine.trial_ray:RayTrials",
+    },
 )
 """Kinds of workers of a search, by name: classes that fulfil :class:`Trials`."""
 
