@@ -76,12 +76,24 @@ def run_once(
     front: Front, data: Dataset, context: Context, run: Callable[[Dataset], dict[str, NDArray[Any]]]
 ) -> dict[str, NDArray[Any]]:
     """Return ``run(data)``; for a part of the shared rows, its rows of what is run over all."""
-    if context.memo is None or id(data) not in _shared(context).parts:
+    if context.memo is None or whole_of(data, context) is data is not _shared(context).whole:
         return run(data)
     shared = _shared(context)
     _, arrays = context.once(("prepared", id(front)), lambda: (front, run(shared.whole)))
+    if data is shared.whole:
+        return dict(arrays)
     positions = shared.parts[id(data)][1]
     return {name: np.asarray(array[positions]) for name, array in arrays.items()}
+
+
+def whole_of(data: Dataset, context: Context) -> Dataset:
+    """Return the shared rows if ``data`` is one of their parts, else ``data``.
+
+    Inputs, not targets, of these rows may be looked at.
+    """
+    if context.memo is None or id(data) not in _shared(context).parts:
+        return data
+    return _shared(context).whole
 
 
 def _shared(context: Context) -> SharedRows:
