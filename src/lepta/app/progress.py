@@ -109,7 +109,8 @@ class Plain:
             left = elapsed / max(event.done, 1) * max(total - event.done, 0)
             parts = [f"{event.stage}: {event.done}/{total} {running.start.unit}"]
             parts.append(f"{duration(left)} left")
-        self._write("  ".join([*parts, *_figures(running.values)]))
+        notes = [event.note] if event.note else []
+        self._write("  ".join([*parts, *_figures(running.values), *notes]))
 
     def _finish(self, event: StageFinished) -> None:
         running = self._running.pop(event.stage, None)
@@ -147,7 +148,7 @@ class Bars:
         elif isinstance(event, StageAdvanced):
             task, values = self._tasks[event.stage]
             values.update(event.values)
-            figures = "  ".join(_figures(values))
+            figures = "  ".join([*_figures(values), event.note])
             self._bar().update(task, completed=event.done, figures=figures)
         else:
             self._finish(event)

@@ -27,11 +27,15 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class StageAdvanced:
-    """``done`` units of a stage are finished; ``values`` are figures worth showing."""
+    """``done`` units of a stage are finished.
+
+    ``values`` are figures worth showing; ``note`` says in words what is done now, and why.
+    """
 
     stage: str
     done: int
     values: dict[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Stage:
     def __init__(self, report: Report, name: str, total: int | None, unit: str) -> None:
         self._report, self._name, self._total, self._unit = report, name, total, unit
         self._done = 0
+        self._note = ""
         self._begin = 0.0
 
     def __enter__(self) -> Stage:
@@ -77,7 +82,11 @@ class Stage:
     def advance(self, step: int = 1, **values: float) -> None:
         """Say that ``step`` more units are done."""
         self._done += step
-        self._report(StageAdvanced(self._name, self._done, dict(values)))
+        self._report(StageAdvanced(self._name, self._done, dict(values), self._note))
+
+    def note(self, text: str) -> None:
+        """Say in words what is done from now on; it is shown with the next :meth:`advance`."""
+        self._note = text
 
 
 @dataclass(frozen=True)

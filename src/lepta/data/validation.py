@@ -69,7 +69,7 @@ def _splits(data: Dataset) -> Iterator[Issue]:
     lax = _one_sided(data)
     for name, rows in data.splits.items():
         found = sorted(set(labels[rows].tolist()) - {""})
-        if len(found) < (1 if name in lax else 2):
+        if len(rows) and len(found) < (1 if name in lax else 2):
             yield Issue(
                 code="single_class_split",
                 severity="error",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Role
@@ -31,6 +32,7 @@ def evaluate(
     level: float = 0.95,
     seed: int | None = None,
     split: str = "test",
+    scores: NDArray[Any] | None = None,
     context: Context | None = None,
 ) -> Evaluation:
     """Measure a model on every row of ``data``.
@@ -44,6 +46,7 @@ def evaluate(
         level: confidence level of the intervals.
         seed: seed of the resampling; the context's by default.
         split: what to call these rows in the result.
+        scores: of the rows, where they are known already, as of models that never saw the rows.
         context: progress and threads.
 
     Raises:
@@ -58,7 +61,8 @@ def evaluate(
     rows = _dataset(data, predictor, context)
     chosen = context.seed if seed is None else seed
     y = rows.targets(task)
-    scores = _scores(predictor, rows, context)
+    if scores is None:
+        scores = _scores(predictor, rows, context)
     groups, weights = groups_of(rows), column_of(rows, Role.WEIGHT)
     with context.stage("Measuring", 1) as stage:
         metrics = measure(

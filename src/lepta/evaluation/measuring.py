@@ -72,6 +72,27 @@ def measure(
         raise ConfigError(f"The confidence level is between 0 and 1, not {level}.")
     sample = read_sample(task, y, scores, groups, weights)
     metrics = [task.metric(name) for name in task.metrics]
+    found = _intervals(metrics, sample, level, seed)
+    return tuple(_measured(metric, sample, found[metric.name], split) for metric in metrics)
+
+
+def measure_one(
+    task: Task,
+    name: str,
+    y: ArrayLike,
+    scores: ArrayLike,
+    weights: ArrayLike | None = None,
+    seed: int = 0,
+) -> Measured:
+    """Return one metric with its 95 % interval; see :func:`measure`."""
+    sample, metric = read_sample(task, y, scores, None, weights), task.metric(name)
+    found = _intervals([metric], sample, 0.95, seed)
+    return _measured(metric, sample, found[name], "")
+
+
+def _intervals(
+    metrics: list[Metric], sample: Sample, level: float, seed: int
+) -> dict[str, Interval | None]:
     found: dict[str, Interval | None] = {}
     for metric in metrics:
         interval = _analytic(metric, sample, level)
@@ -87,7 +108,7 @@ def measure(
         level=level,
         seed=seed,
     )
-    return tuple(_measured(metric, sample, found[metric.name], split) for metric in metrics)
+    return found
 
 
 def read_sample(

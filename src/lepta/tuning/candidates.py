@@ -42,6 +42,8 @@ class Trial:
         score: the task's first metric on the validation rows.
         loss: log loss there, or the first metric, so that less is better.
         seconds: time spent.
+        unseen: rows of the search that were held out, and their calibrated scores; None where
+            only the valid rows were.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Trial:
     score: float
     loss: float
     seconds: float
+    unseen: tuple[NDArray[np.int64], NDArray[Any]] | None = None
 
     def summary(self) -> dict[str, Any]:
         """Return the row of the leaderboard."""

@@ -120,6 +120,7 @@ def _fit(
     tune_process()
     from lepta.tuning.candidates import choose_names, settle, try_learners
     from lepta.tuning.packing import pack_trial
+    from lepta.tuning.search.run import searched
 
     measured = dict(repeats[0].choices) if repeats is not None else {}
     context = replace(context, seed=options.seed, choices=measured)
@@ -136,12 +137,19 @@ def _fit(
     names = choose_names(options, data.schema, task)
     options, context = settle(options, names, context)
     recipe, rows = Recipe.of(data, options, context), pack_rows(given, data, options)
-    trials = try_learners(names, data["train"], data["valid"], task, options, context)
+    if searched(options, task):
+        from lepta.tuning.search.run import search
+
+        chosen = "valid" in given.splits
+        trials, board = search(data, task, options, context, given=chosen)
+    else:
+        trials = try_learners(names, data["train"], data["valid"], task, options, context)
+        board = None
     recipe = recipe.model_copy(update={"choices": context.choices})
     while True:
         try:
-            best = _refitted(trials, data, options, context)
-            return pack_trial(best, data, checks, recipe, context).with_members(rows)
+            best = trials if board else _refitted(trials, data, options, context)
+            return pack_trial(best, data, checks, recipe, context, board).with_members(rows)
         except ExportError as error:
             if len(trials) == 1:
                 raise
@@ -201,7 +209,11 @@ def prepare_splits(data: Dataset, options: FitOptions) -> Dataset:
     """
     if not {"train", "valid", "test"} <= set(data.splits):
         data = data.split(valid=options.valid, test=options.test, seed=options.seed)
+    if "test" not in data.splits:
+        data = data.with_splits({**data.splits, "test": np.empty(0, np.int64)})
     for name, least in LEAST.items():
+        if name == "test" and not options.test and not len(data.splits[name]):
+            continue
         if len(data.splits[name]) < least:
             raise DataError(
                 f"The split {name!r} has {len(data.splits[name])} of {len(data)} rows; "

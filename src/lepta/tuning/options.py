@@ -33,7 +33,11 @@ class FitOptions(Config):
         default=0.2, gt=0, lt=0.9, description="Share of rows to choose by, unless they are given."
     )
     test: float = Option(
-        default=0.2, gt=0, lt=0.9, description="Share of rows to measure on, unless they are given."
+        default=0.2,
+        ge=0,
+        lt=0.9,
+        description="Share of rows to measure on, unless they are given; with 0 the model learns "
+        "from all rows, and is measured while some are held out.",
     )
     drop_missing: bool = Option(
         default=False, description="Leave out rows whose target is missing, instead of refusing."
@@ -56,6 +60,10 @@ class FitOptions(Config):
     )
     audit: bool = Option(
         default=True, description="Check the data and audit it for shortcuts; the report tells."
+    )
+    metric: str | None = Option(
+        default=None,
+        description="Metric to choose by; none: log loss of classes, else the task's first one.",
     )
     examples: int = Option(
         default=3, ge=0, le=20, description="Test rows kept in the bundle for its self-test."

@@ -33,8 +33,12 @@ def pack_trial(
     checks: CheckReport | None,
     recipe: Recipe,
     context: Context,
+    board: list[dict[str, Any]] | None = None,
 ) -> Bundle:
     """Return the bundle of the best trial, measured on the test rows.
+
+    Where there are none, it is measured on the rows that were held out while it was chosen.
+    ``board`` is the leaderboard, where more is known than the trials tell.
 
     Raises:
         ExportError: the graph's scores differ from the training library's.
@@ -49,13 +53,14 @@ def pack_trial(
         stage.advance()
         _check_parity(predictor, best, data["valid"], context)
         stage.advance()
-        evaluation = evaluate(predictor, data["test"], seed=options.seed, context=context)
+        evaluation = _measured(predictor, best, data, options.seed, context)
         stage.advance()
-        bundle = _document(bundle, evaluation, checks, trials)
+        board = board or [trial.summary() for trial in trials]
+        bundle = _document(bundle, evaluation, checks, board)
         bundle = bundle.with_members(
             {
                 "profile.json": _json(data["train"].profile()),
-                **_examples(predictor, data["test"], options.examples),
+                **_examples(predictor, data[_shown(data)], options.examples),
             }
         )
         stage.advance()
@@ -80,6 +85,30 @@ def _manifest(trials: list[Trial], data: Dataset, recipe: Recipe) -> Manifest:
             version=lepta.__version__,
             seed=recipe.fit.seed,
         ),
+    )
+
+
+def _shown(data: Dataset) -> str:
+    """Return the split that examples come from: the test rows where there are some."""
+    return "test" if len(data.splits["test"]) else "valid"
+
+
+def _measured(
+    predictor: Predictor, trial: Trial, data: Dataset, seed: int, context: Context
+) -> Evaluation:
+    if len(data.splits["test"]):
+        return evaluate(predictor, data["test"], seed=seed, context=context)
+    if trial.unseen is None:
+        return evaluate(predictor, data["valid"], seed=seed, split="valid", context=context)
+    rows, scores = trial.unseen
+    searched = data.take(np.concatenate([data.splits["train"], data.splits["valid"]]))
+    return evaluate(
+        predictor,
+        searched.take(rows),
+        seed=seed,
+        split="out-of-fold",
+        scores=scores,
+        context=context,
     )
 
 
@@ -113,7 +142,10 @@ def _flat(scores: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _document(
-    bundle: Bundle, evaluation: Evaluation, checks: CheckReport | None, trials: list[Trial]
+    bundle: Bundle,
+    evaluation: Evaluation,
+    checks: CheckReport | None,
+    board: list[dict[str, Any]],
 ) -> Bundle:
     """Add the metrics, and what a person should know."""
     notes = evaluation.notes
@@ -124,7 +156,7 @@ def _document(
         {
             "report.html": evaluation.html(checks=checks).encode(),
             "card.md": model_card(bundle.manifest, evaluation, checks).encode(),
-            "leaderboard.json": _json([trial.summary() for trial in trials]),
+            "leaderboard.json": _json(board),
         }
     )
 

@@ -96,6 +96,12 @@ def whole_of(data: Dataset, context: Context) -> Dataset:
     return _shared(context).whole
 
 
+def shared_key(context: Context, front: Front) -> Hashable | None:
+    """Return what tells a shared preprocessing apart, in any process; None if it is not shared."""
+    found = (key for key, made in (context.memo or {}).items() if made is front)
+    return next(found, None)
+
+
 def _shared(context: Context) -> SharedRows:
     found = (context.memo or {}).get(_KEY)
     assert isinstance(found, SharedRows)  # noqa: S101

@@ -1,0 +1,126 @@
+"""Which candidates make the model, and with what weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepta.tuning.search.board import Board, Entry, Judge
+
+Floats = NDArray[np.float64]
+
+_STEPS = 30
+_BAGS = 5
+"""Runs of the selection, each over a random part of the candidates."""
+_SHARE = 0.6
+_LEAST = 1e-4
+"""Share of the loss by which a step must improve; else the smaller model is as good."""
+_LIGHT = 0.04
+"""A weight below which a candidate is left out."""
+_MOST = 24
+"""Candidates that are looked at, the best ones."""
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Candidates and their weights, which sum to 1.
+
+    Attributes:
+        entries, weights: the candidates, the heaviest first.
+        temperatures: divisor of each candidate's logits before they are added.
+        temperature: divisor of the sum.
+        loss: of the sum on the held-out rows.
+        level: folds that it rests on.
+    """
+
+    entries: tuple[Entry, ...]
+    weights: tuple[float, ...]
+    temperatures: tuple[float, ...]
+    temperature: float
+    loss: float
+    level: int
+
+    def raw(self, rows: NDArray[np.int64]) -> Floats:
+        """Return the raw scores of held-out rows."""
+        parts = zip(self.entries, self.weights, self.temperatures, strict=True)
+        return np.asarray(sum(w / t * entry.raw(rows) for entry, w, t in parts))
+
+
+def choose_weights(board: Board, seed: int) -> Weighted | None:
+    """Return the weighted sum of candidates that does best on the held-out rows.
+
+    Forward selection with replacement (Caruana et al. 2004), several times over random parts of
+    the candidates; the weights are averaged, which keeps them from fitting the held-out rows.
+
+    Returns:
+        The sum; None where no candidate has held-out scores.
+    """
+    level = board.level
+    entries = board.usable(level)[:_MOST]
+    if not entries:
+        return None
+    rows, judge = board.rows(level), board.judge
+    raws = [entry.raw(rows) for entry in entries]
+    heats = [judge.temperature(raw, rows) for raw in raws]
+    scaled = [raw / heat for raw, heat in zip(raws, heats, strict=True)]
+    weights = _bagged(scaled, judge, rows, np.random.default_rng(seed))
+    kept = [k for k in np.argsort(-weights, kind="stable") if weights[k] >= _LIGHT]
+    total = float(weights[kept].sum())
+    chosen = [float(weights[k]) / total for k in kept]
+    raw = np.asarray(sum(w * scaled[k] for w, k in zip(chosen, kept, strict=True)))
+    alone = judge.loss(scaled[0], rows)
+    blended = judge.loss(raw, rows)
+    if not blended < alone - _LEAST * abs(alone):
+        kept, chosen, raw = [np.intp(0)], [1.0], scaled[0]
+    temperature = judge.temperature(raw, rows)
+    return Weighted(
+        entries=tuple(entries[k] for k in kept),
+        weights=tuple(chosen),
+        temperatures=tuple(heats[k] for k in kept),
+        temperature=temperature,
+        loss=judge.loss(raw, rows, temperature),
+        level=level,
+    )
+
+
+def only(board: Board, entry: Entry, level: int) -> Weighted:
+    """Return one candidate as a sum of its own."""
+    rows, judge = board.rows(level), board.judge
+    raw = entry.raw(rows)
+    heat = judge.temperature(raw, rows)
+    return Weighted((entry,), (1.0,), (1.0,), heat, judge.loss(raw, rows, heat), level)
+
+
+def _bagged(
+    raws: list[Floats], judge: Judge, rows: NDArray[np.int64], rng: np.random.Generator
+) -> Floats:
+    """Return the mean of the weights found over random parts of the candidates."""
+    count = len(raws)
+    if count == 1:
+        return np.ones(1)
+    total = np.zeros(count)
+    runs = _BAGS if count > 3 else 1
+    for _ in range(runs):
+        size = count if runs == 1 else max(2, round(_SHARE * count))
+        part = np.sort(rng.choice(count, size, replace=False))
+        weights = _selected([raws[k] for k in part], judge, rows)
+        total[part] += weights
+    return np.asarray(total / runs)
+
+
+def _selected(raws: list[Floats], judge: Judge, rows: NDArray[np.int64]) -> Floats:
+    """Return weights by forward selection with replacement."""
+    picks: list[int] = []
+    total = np.zeros_like(raws[0])
+    best = float("inf")
+    for step in range(1, _STEPS + 1):
+        losses = [judge.loss((total + raw) / step, rows) for raw in raws]
+        pick = int(np.argmin(losses))
+        if not losses[pick] < best - _LEAST * abs(best) and picks:
+            break
+        best = losses[pick]
+        picks.append(pick)
+        total += raws[pick]
+    return np.bincount(picks, minlength=len(raws)) / len(picks)

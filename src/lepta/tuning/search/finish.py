@@ -1,0 +1,144 @@
+"""From the board to models: the ensemble first, then its candidates alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lepta.data import Dataset
+from lepta.evaluation.measuring import measure_one
+from lepta.models.hybrid.blend import Blend
+from lepta.models.learner import Fitted, to_onnx
+from lepta.runtime.session import open_session
+from lepta.tuning.candidates import Trial
+from lepta.tuning.search.board import Board, Entry
+from lepta.tuning.search.ensemble import Weighted, choose_weights, only
+
+_ALONE = 4
+"""Candidates that are kept as they are, should the ensemble not be exported."""
+_LISTED = 20
+_MEASURED = 8
+"""Rows of the leaderboard in all, and those with an interval."""
+
+
+def trials_of(board: Board, seed: int, refit: Callable[[Fitted], Fitted] | None) -> list[Trial]:
+    """Return the ensemble and the best candidates alone, the best first.
+
+    Args:
+        board: of a search that has ended.
+        seed: of the choice of weights.
+        refit: fits a model once more on all rows; None where the models of the folds are kept.
+    """
+    chosen = choose_weights(board, seed)
+    assert chosen is not None  # noqa: S101
+    singles = [only(board, entry, chosen.level) for entry in board.usable(chosen.level)[:_ALONE]]
+    if len(chosen.entries) == 1:
+        singles = [one for one in singles if one.entries != chosen.entries]
+    return [_trial(board, weighted, refit) for weighted in (chosen, *singles)]
+
+
+def _trial(board: Board, weighted: Weighted, refit: Callable[[Fitted], Fitted] | None) -> Trial:
+    models: list[Fitted] = []
+    weights: list[float] = []
+    for entry, weight, heat in zip(
+        weighted.entries, weighted.weights, weighted.temperatures, strict=True
+    ):
+        models += entry.models.values()
+        weights += [weight / heat / len(entry.models)] * len(entry.models)
+    fitted = Blend.of(models, weights)
+    rows, judge = board.rows(weighted.level), board.judge
+    raw = weighted.raw(rows)
+    if judge.task.tuned:
+        known = None if judge.weights is None else judge.weights[rows]
+        fitted = fitted.with_task(judge.task.calibrated(raw, judge.y[rows], known))
+    elif refit is not None:
+        fitted = refit(fitted)
+    scores = fitted.task.finish(raw, weighted.temperature)
+    return Trial(
+        name=" + ".join(dict.fromkeys(entry.candidate.learner for entry in weighted.entries)),
+        fitted=fitted,
+        temperature=weighted.temperature,
+        score=judge.score(raw, rows, weighted.temperature),
+        loss=weighted.loss,
+        seconds=round(sum(sum(e.seconds.values()) for e in weighted.entries), 2),
+        unseen=(rows, scores),
+    )
+
+
+def leaderboard(
+    board: Board, trials: list[Trial], seed: int, seconds: float
+) -> list[dict[str, Any]]:
+    """Return a row for the model and for each candidate, the best first.
+
+    A row has learner, settings, score with its interval, loss, folds, seconds of fitting, weight
+    in the model, and for the first ones, as far as it takes no more than ``seconds``, size (bytes)
+    and latency of one row (ms) of the graph.
+    """
+    began = time.monotonic()
+    weighted = choose_weights(board, seed)
+    assert weighted is not None  # noqa: S101
+    weights = {e.number: w for e, w in zip(weighted.entries, weighted.weights, strict=True)}
+    rows = [trials[0].summary() | {"weight": 1.0} | _costs(trials[0].fitted, board.folds.rows)]
+    for place, entry in enumerate(board.usable(weighted.level)[:_LISTED]):
+        rows.append(_row(board, entry, weighted.level, weights.get(entry.number, 0.0)))
+        if place < _MEASURED and (not place or time.monotonic() - began < seconds):
+            rows[-1] |= _interval(board, entry, weighted.level)
+    complete = {entry.number for entry in board.usable(weighted.level)}
+    rows += [
+        _row(board, entry, entry.level, 0.0)
+        for entry in board.usable(1)
+        if entry.number not in complete
+    ][: max(0, _LISTED - len(rows))]
+    rows += [
+        {"learner": e.candidate.learner, "settings": e.candidate.settings, "failure": e.failure}
+        for e in board.entries
+        if e.failure
+    ]
+    return rows
+
+
+def _row(board: Board, entry: Entry, level: int, weight: float) -> dict[str, Any]:
+    one = only(board, entry, level)
+    rows = board.rows(level)
+    return {
+        "learner": entry.candidate.learner,
+        "settings": entry.candidate.settings,
+        "score": board.judge.score(one.raw(rows), rows, one.temperature),
+        "loss": one.loss,
+        "rows": len(rows),
+        "folds": len(entry.models),
+        "seconds": round(sum(entry.seconds.values()), 2),
+        "weight": round(weight, 4),
+    }
+
+
+def _interval(board: Board, entry: Entry, level: int) -> dict[str, Any]:
+    """Return size, latency and the interval of the score of a candidate."""
+    models = list(entry.models.values())
+    fitted = Blend.of(models, [1 / len(models)] * len(models))
+    one, rows, judge = only(board, entry, level), board.rows(level), board.judge
+    known = None if judge.weights is None else judge.weights[rows]
+    scores = judge.task.finish(one.raw(rows), one.temperature)
+    name = judge.metric or judge.task.metrics[0]
+    found = measure_one(judge.task, name, judge.y[rows], scores, known)
+    return {"low": found.low, "high": found.high} | _costs(fitted, board.folds.rows)
+
+
+def _costs(fitted: Fitted, rows: Dataset) -> dict[str, Any]:
+    """Return bytes of the graph, and the median time of one row in it, in milliseconds."""
+    graph = to_onnx(fitted).SerializeToString()
+    session = open_session(graph)
+    fields = fitted.front.signature(fitted.task)
+    from lepta.runtime.pack import pack, to_array
+
+    one = rows.take(np.arange(1)).inputs()
+    given = pack(fields, {spec.name: to_array(spec, one[spec.name]) for spec in fields.inputs})
+    times = []
+    for _ in range(25):
+        began = time.perf_counter()
+        session.run(None, given)
+        times.append(time.perf_counter() - began)
+    return {"bytes": len(graph), "milliseconds": round(1000 * float(np.median(times)), 4)}

@@ -1,0 +1,141 @@
+"""Which unit comes next."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from lepta.tuning.search.board import Board, Entry
+from lepta.tuning.search.proposals import Proposer
+from lepta.tuning.search.unit import Candidate
+
+OPENING = 0.4
+"""Share of the time in which the list is gone through; what was not reached waits."""
+_CAP = 0.3
+"""Share of the time that one unit may take at the most."""
+_NEAR = 0.10
+"""Candidates of the list within this share of the best loss are completed."""
+_SAME = 0.01
+"""A proposal is completed while it is within this share of the best of its learner."""
+_MOST = 6
+"""Candidates of the list that are completed."""
+_CHEAP = 0.03
+"""Share of the time left for which any candidate of the list is completed."""
+_LEAST_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a worker is to do.
+
+    Attributes:
+        entry: the candidate.
+        fold: the fold.
+        seconds: time that it may take.
+        reason: why it is done, in words.
+    """
+
+    entry: Entry
+    fold: int
+    seconds: float
+    reason: str
+
+
+@dataclass
+class Planner:
+    """Decides what the workers do: the list first, then its best on all folds, then proposals.
+
+    Attributes:
+        board: what is known.
+        waiting: candidates of the list that were not begun.
+        proposer: makes candidates when the list is done; None makes none.
+        began, end: of the search, by ``time.monotonic()``.
+        workers: how many units run at once.
+        running: units that run, as (number of the entry, fold).
+        proposed: numbers of the entries that were proposed.
+    """
+
+    board: Board
+    waiting: list[Candidate]
+    proposer: Proposer | None
+    began: float
+    end: float
+    workers: int
+    running: set[tuple[int, int]] = field(default_factory=set)
+    proposed: set[int] = field(default_factory=set)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end."""
+        return self.end - time.monotonic()
+
+    def next(self) -> Unit | None:
+        """Return what to do next; None where nothing is worth it, or not before units end."""
+        total, left = self.end - self.began, self.left
+        if left < _LEAST_SECONDS:
+            return None
+        opened = self.board.usable(1)
+        if self.waiting and (not opened or left > (1 - OPENING) * total):
+            return self._open(self.waiting.pop(0), total)
+        return (
+            self._complete(left)
+            or (self._open(self.waiting.pop(0), total) if self.waiting else None)
+            or self._propose(total)
+            or self._complete(left, everyone=True)
+        )
+
+    def _open(self, candidate: Candidate, total: float) -> Unit:
+        entry = self.board.begin(candidate)
+        seconds = max(_LEAST_SECONDS, min(self.left, _CAP * total))
+        return Unit(entry, 0, seconds, candidate.reason)
+
+    def _propose(self, total: float) -> Unit | None:
+        if self.proposer is None:
+            return None
+        candidate = self.proposer.propose(self.board)
+        if candidate is None:
+            return None
+        self.proposed.add(len(self.board.entries))
+        return self._open(candidate, total)
+
+    def _complete(self, left: float, *, everyone: bool = False) -> Unit | None:
+        """Return the next fold of the best candidate that is worth it, and can be had in time.
+
+        ``everyone``: there is nothing better to do.
+        """
+        ranked = self.board.usable(1)
+        for place, entry in enumerate(ranked):
+            fold = self._next_fold(entry)
+            if fold is None or not (everyone or self._worthy(entry, place, ranked[0])):
+                continue
+            rest = (len(self.board.folds.pairs) - entry.level) * entry.cost / self.workers
+            if place and rest > left and not entry.level > 1:
+                continue
+            if entry.cost * 1.1 > left:
+                continue
+            seconds = min(left, max(_LEAST_SECONDS, 3 * entry.cost))
+            return Unit(entry, fold, seconds, f"{entry.candidate.learner} on all folds")
+        return None
+
+    def _next_fold(self, entry: Entry) -> int | None:
+        busy = {fold for number, fold in self.running if number == entry.number}
+        for fold in range(len(self.board.folds.pairs)):
+            if fold not in entry.models and fold not in busy:
+                return fold
+        return None
+
+    def _worthy(self, entry: Entry, place: int, best: Entry) -> bool:
+        level = entry.level
+        if entry.number in self.proposed:
+            rivals = [
+                rival
+                for rival in self.board.usable(level)
+                if rival.candidate.learner == entry.candidate.learner and rival is not entry
+            ]
+            least = min((self.board.loss(rival, level) for rival in rivals), default=float("inf"))
+            return self.board.loss(entry, level) <= least + _SAME * abs(least)
+        missing = (self.board.folds.each - level) * entry.cost / self.workers
+        if 0 < missing < _CHEAP * self.left:
+            return True
+        least = self.board.loss(best, 1)
+        return place < _MOST and self.board.loss(entry, 1) <= least + _NEAR * abs(least)

@@ -1,0 +1,60 @@
+"""What is tried first: a short list by the shape of the data, and from measurements.
+
+The list comes from ``benchmarks/portfolio.py``: configurations that did best on public tables,
+each family's strongest first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lepta.core.schema import ARRAYS, Kind, Schema
+from lepta.models.front.front import PLAIN
+from lepta.models.learner import LEARNERS
+from lepta.tasks import Task
+from lepta.tuning.search.unit import Candidate
+
+Settings = dict[str, Any]
+
+TABLES: tuple[tuple[str, Settings], ...] = (
+    ("linear", {}),
+    ("trees", {}),
+    ("kernel", {}),
+    ("spline", {}),
+    ("catboost", {}),
+    ("extra-trees", {}),
+    ("xgboost", {}),
+    ("tabm", {}),
+    ("neighbours", {}),
+    ("forest", {}),
+)
+"""For plain fields, in the order in which they are tried."""
+
+MEDIA: dict[Kind, tuple[tuple[str, Settings], ...]] = {
+    Kind.IMAGE: (("transfer", {}), ("resnet", {}), ("finetune", {})),
+    Kind.TEXT: (("transfer", {}), ("neural", {})),
+    Kind.AUDIO: (("neural", {}),),
+    Kind.VOLUME: (("neural", {}),),
+    Kind.SERIES: (("neural", {}),),
+}
+"""For fields of other kinds."""
+
+TUNED = ("trees", "catboost", "xgboost", "kernel", "tabm", "extra-trees", "spline")
+"""Learners whose options are searched once the list is done."""
+
+
+def portfolio(schema: Schema, task: Task) -> list[Candidate]:
+    """Return the candidates that can take the data, in the order in which they are tried."""
+    kinds = {field.kind for field in schema.inputs}
+    names: list[tuple[str, Settings]] = []
+    for kind, entries in MEDIA.items():
+        if kind in kinds:
+            names += [entry for entry in entries if entry not in names]
+    if kinds & set(PLAIN):
+        names = [*names, *TABLES] if not kinds & ARRAYS else [*TABLES[:2], *names]
+    known = LEARNERS.names()
+    return [
+        Candidate(name, dict(settings), "first of its family")
+        for name, settings in names
+        if name in known and not LEARNERS.get(name)().refusal(schema, task)
+    ]

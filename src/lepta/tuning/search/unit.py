@@ -1,0 +1,129 @@
+"""One unit: a candidate fitted on one fold, in a worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepta.core.errors import TrainError
+from lepta.core.events import Context
+from lepta.data import Dataset
+from lepta.engine import tune_process
+from lepta.models.front import Front
+from lepta.models.front.shared import share_rows, shared_key, shared_part
+from lepta.models.learner import Fitted
+from lepta.tasks import Task
+from lepta.tuning.options import FitOptions
+from lepta.tuning.search.folding import Folds
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A learner and its settings.
+
+    Attributes:
+        learner: registered name.
+        settings: options of the learner, by dotted names, that are not the defaults.
+        reason: why it is tried, in words.
+    """
+
+    learner: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name}={_short(value)}" for name, value in self.settings.items())
+        return f"{self.learner}({shown})" if shown else self.learner
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a unit gives: the model, and the raw scores of the rows that were held out.
+
+    Attributes:
+        fitted: the model.
+        raw: raw scores of the held-out rows, (rows, width).
+        front: key of its preprocessing among those that the search shares; None for one of its own.
+    """
+
+    fitted: Fitted
+    raw: NDArray[np.float32]
+    front: Hashable | None
+
+
+@dataclass
+class Bench:
+    """What a worker keeps between units: the rows by fold, and preprocessing as it is made."""
+
+    folds: Folds
+    task: Task
+    options: FitOptions
+    context: Context
+
+
+def open_bench(folds: Folds, task: Task, options: FitOptions, cache: Any) -> Bench:
+    """Return the state of a worker."""
+    tune_process()
+    context = Context(seed=options.seed, cache=cache, threads=1)
+    parts = [positions for pair in folds.pairs for positions in pair]
+    return Bench(folds, task, options, share_rows(context, folds.rows, parts))
+
+
+def fit_unit(bench: Bench, candidate: Candidate, fold: int, seconds: float) -> Held:
+    """Fit a candidate on a fold within ``seconds``, and score the held-out rows.
+
+    Raises:
+        LeptaError: it cannot take the data, or gave no finite scores.
+    """
+    from lepta.tuning.candidates import build_learner
+
+    context = replace(
+        bench.context, seed=bench.options.seed + fold, deadline=time.monotonic() + seconds
+    )
+    train, held = shared_part(context, 2 * fold), shared_part(context, 2 * fold + 1)
+    options = bench.options.model_copy(
+        update={"learner": candidate.learner, "settings": candidate.settings}
+    )
+    learner = build_learner(candidate.learner, options)
+    unfit = learner.refusal(train.schema, bench.task)
+    if unfit:
+        raise TrainError(f"{candidate.learner} cannot take this data: {unfit}.")
+    fitted = learner.fit(train, held, bench.task, context)
+    raw = np.asarray(fitted.raw_of(held, context), np.float32)
+    if not np.isfinite(raw).all():
+        raise TrainError(f"{candidate} gave scores that are not finite.")
+    return Held(fitted, raw, shared_key(context, fitted.front))
+
+
+def refit_unit(bench: Bench, fitted: Fitted, seconds: float) -> Fitted:
+    """Fit a model once more, with the choices made, on all rows of the search."""
+    context = replace(bench.context, deadline=time.monotonic() + seconds)
+    return fitted.refit(bench.folds.rows, context)
+
+
+def with_front(fitted: Fitted, front: Front) -> Fitted:
+    """Return the model reading an equal preprocessing that it shares with others."""
+    if fitted.front is not front:
+        object.__setattr__(fitted, "front", front)
+    return fitted
+
+
+__all__ = [
+    "Bench",
+    "Candidate",
+    "Dataset",
+    "Held",
+    "fit_unit",
+    "open_bench",
+    "refit_unit",
+    "with_front",
+]

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from lepta.data import Dataset
+from lepta.tuning.search.board import Board, Judge
+from lepta.tuning.search.ensemble import choose_weights, only
+from lepta.tuning.search.folding import Folds
+from lepta.tuning.search.unit import Candidate
+
+
+@pytest.fixture
+def board():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=400)
+    data = Dataset.read({"a": rng.normal(size=400), "y": y}, target="y")
+    parts = np.array_split(rng.permutation(400), 4)
+    pairs = tuple((np.setdiff1d(np.arange(400), part), part) for part in parts)
+    return Board(Folds(data, pairs, 4), Judge(data.task, y, None))
+
+
+def _fill(board, name, predictions, folds=4):
+    entry = board.begin(Candidate(name))
+    for fold in range(folds):
+        held = board.folds.pairs[fold][1]
+        board.record(entry, fold, None, predictions[held, None], 1.0)
+    return entry
+
+
+def test_models_with_independent_errors_are_better_together(board):
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(3, 400))
+    for n in range(3):
+        _fill(board, f"m{n}", board.judge.y + noise[n])
+    chosen = choose_weights(board, seed=0)
+    assert len(chosen.entries) == 3
+    assert sum(chosen.weights) == pytest.approx(1)
+    best = min(only(board, entry, 4).loss for entry in board.entries)
+    assert chosen.loss < 0.75 * best
+    rows = board.rows(chosen.level)
+    assert board.judge.loss(chosen.raw(rows), rows) == pytest.approx(chosen.loss)
+
+
+def test_a_copy_adds_nothing(board):
+    noise = np.random.default_rng(1).normal(size=400)
+    for n in range(2):
+        _fill(board, f"m{n}", board.judge.y + noise)
+    assert len(choose_weights(board, seed=0).entries) == 1
+
+
+def test_a_bad_model_gets_no_weight(board):
+    rng = np.random.default_rng(1)
+    good = _fill(board, "good", board.judge.y + 0.1 * rng.normal(size=400))
+    _fill(board, "bad", 10 * rng.normal(size=400))
+    assert choose_weights(board, seed=0).entries == (good,)
+
+
+def test_candidates_are_compared_on_the_folds_that_the_best_have_done(board):
+    rng = np.random.default_rng(1)
+    _fill(board, "whole", board.judge.y + 0.2 * rng.normal(size=400))
+    _fill(board, "begun", board.judge.y + 5 * rng.normal(size=400), folds=1)
+    chosen = choose_weights(board, seed=0)
+    assert chosen.level == 4
+    assert [entry.candidate.learner for entry in chosen.entries] == ["whole"]
+
+
+def test_without_a_result_there_is_no_ensemble(board):
+    board.begin(Candidate("nothing"))
+    assert choose_weights(board, seed=0) is None
