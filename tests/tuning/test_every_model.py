@@ -257,6 +257,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "isolation-forest": {"trees": 5},
     "patchcore": {"images": 8, "memory": 20},
     "factorization": {"rank": 2, "passes": 2, "strengths": (2.0,)},
+    "forecast-trees": {"trees.rounds": 5},
     "forecaster": {"hidden": 8, "local": 8, "batch": 16},
     "unet": {"encoder_options": {"widths": (4, 8)}, "width": 4},
     "neural": {"encoder_options": dict.fromkeys(NAMES.values(), SMALL), "size": 16},
@@ -271,7 +272,7 @@ OWN: dict[tuple[str, bool], Any] = {
     ("keras", True): keras_dense,
     ("keras", False): keras_dense,
 }
-SPECIAL = {"unet": masks, "forecaster": windows, "statistical": windows,
+SPECIAL = {"unet": masks, "forecaster": windows, "statistical": windows, "forecast-trees": windows,
            "factorization": ratings}  # fmt: skip
 
 

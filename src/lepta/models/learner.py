@@ -38,6 +38,7 @@ LEARNERS = Registry(
         "transfer": "lepta.models.transfer:Transfer",
         "finetune": "lepta.training.finetune:Finetune",
         "statistical": "lepta.models.forecast.statistical:Statistical",
+        "forecast-trees": "lepta.models.forecast.boosted:ForecastTrees",
         "forecaster": "lepta.training.forecasting:ForecastLearner",
         "neural": "lepta.training.neural:Neural",
         "mlp": "lepta.training.neural:Mlp",

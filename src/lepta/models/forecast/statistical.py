@@ -29,6 +29,7 @@ from lepta.tasks.forecasting import Forecasting
 if TYPE_CHECKING:
     from lepta.data import Dataset
 
+Floats = NDArray[np.float64]
 Model = Literal["auto", "seasonal-naive", "drift", "theta", "ets", "ar"]
 _CHUNK = 4096
 _MOST_CONTEXT = 1_000_000
@@ -56,7 +57,8 @@ class StatisticalFitted(Fitted):
     def refit(self, rows: Dataset, context: Context) -> StatisticalFitted:
         if not self.members:
             return self
-        seen = seen_of(self.front, self.own, rows, self.task, context)
+        given = Given.of(self.front, rows, self.task, context)
+        seen = seen_of(self.front, self.own, given, self.task)
         members = refitted(list(self.members), seen)
         return replace(self, affine=mixed(members).rounded(), members=tuple(members))
 
@@ -64,20 +66,27 @@ class StatisticalFitted(Fitted):
         parts = []
         for begin in range(0, len(arrays[PAST]), _CHUNK):
             chunk = {name: array[begin : begin + _CHUNK] for name, array in arrays.items()}
-            own = self.own.run(chunk[PAST])
-            beside = _beside(self.front, chunk, self.own) if self.affine.context is not None else ()
-            middle = self.affine(own, np.asarray(beside))
+            own, middle = self.middle(chunk)
             parts.append(self.own.scores(self.spread.around(middle, own)))
         return np.concatenate(parts)
 
     def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
-        own = self.own.emit(graph, values[PAST], self.affine.length)
-        beside = "" if self.affine.context is None else self._emit_beside(graph, values)
-        middle = self.affine.emit(graph, own, beside)
+        own, middle = self.emit_middle(graph, values)
         return self.own.emit_scores(graph, self.spread.emit(graph, middle, own), self.task)
 
-    def _emit_beside(self, graph: Graph, values: Mapping[str, str]) -> str:
-        return emit_context(graph, self.front, values, self.own.places)
+    def middle(self, arrays: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
+        """Return windows (rows, series, length) and their forecasts (rows, series, horizon)."""
+        own = self.own.run(arrays[PAST])
+        told = self.affine.context is not None
+        beside = context_of(self.front, arrays, self.own.places) if told else np.zeros((0, 0))
+        return own, self.affine(own, beside)
+
+    def emit_middle(self, graph: Graph, values: Mapping[str, str]) -> tuple[str, str]:
+        """Add what :meth:`middle` does; return the names of both, float64."""
+        own = self.own.emit(graph, values[PAST], self.affine.length)
+        told = self.affine.context is not None
+        beside = emit_context(graph, self.front, values, self.own.places) if told else ""
+        return own, self.affine.emit(graph, own, beside)
 
     def combine(self, others: Sequence[Fitted], weights: Sequence[float]) -> Fitted | None:
         parts = [self, *(other for other in others if isinstance(other, StatisticalFitted))]
@@ -152,14 +161,14 @@ class Statistical(Learner):
         """Fit to train and valid rows that ``front`` prepares."""
         train = rows[0]
         plain = Own.of(front, train, task)
-        y, truth = (np.asarray(part.targets(task), np.float64) for part in rows)
-        units = self._units(plain, y)
+        given = [Given.of(front, part, task, context) for part in rows]
+        units, truth = self._units(plain, given[0].y), given[1].y
         found: list[tuple[float, StatisticalFitted]] = []
         with context.stage("statistical", total=len(units), unit="scale") as stage:
             for place, unit in enumerate(units):
                 if found and context.seconds_left() <= 0:
                     break
-                seen = [seen_of(front, unit, part, task, context, self.beside) for part in rows]
+                seen = [seen_of(front, unit, part, task, beside=self.beside) for part in given]
                 periods = self._periods(seen[0], step_of(train, task.horizon))
                 left = context.share(len(units) - place)
                 members, _ = choose(self.kind, (seen[0], seen[1]), periods, left)
@@ -201,22 +210,27 @@ class Statistical(Learner):
         return (self.period,) if self.period > 1 else ()
 
 
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Prepared arrays of rows, targets (rows, horizon, series) and weights, or None."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    y: Floats
+    weights: Floats | None
+
+    @classmethod
+    def of(cls, front: Front, rows: Dataset, task: Forecasting, context: Context) -> Given:
+        """Prepare rows."""
+        y = np.asarray(rows.targets(task), np.float64)
+        return cls(front.run(rows, context), y, row_weights(rows, task, balance=False))
+
+
 def seen_of(
-    front: Front,
-    own: Own,
-    rows: Dataset,
-    task: Forecasting,
-    context: Context,
-    beside: bool = True,
+    front: Front, own: Own, given: Given, task: Forecasting, *, beside: bool = True
 ) -> Seen:
-    """Return windows, context and targets of rows, in the unit of the windows."""
-    arrays = front.run(rows, context)
-    told = _beside(front, arrays, own)
+    """Return windows, context and targets of prepared rows, in the unit of the windows."""
+    arrays = given.arrays
+    told = context_of(front, arrays, own.places)
     if not beside or told.shape[1] * task.horizon * len(own.places) > _MOST_CONTEXT:
         told = told[:, :0]
-    y = own.targets(np.asarray(rows.targets(task), np.float64))
-    return Seen(own.run(arrays[PAST]), told, y, row_weights(rows, task, balance=False))
-
-
-def _beside(front: Front, arrays: Mapping[str, NDArray[Any]], own: Own) -> NDArray[np.float64]:
-    return context_of(front, arrays, own.places)
+    return Seen(own.run(arrays[PAST]), told, own.targets(given.y), given.weights)

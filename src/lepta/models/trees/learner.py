@@ -134,7 +134,7 @@ class Trees(TreeLearner):
         parts = parts_of(task, train.y, center, scale)
         watch = [None] * len(parts) if valid is None else parts_of(task, valid.y, center, scale)
         limits = rounds or (self.rounds,) * len(parts)
-        boosters = []
+        categorical, boosters = list(front.categorical), []
         for number, (part, held, limit) in enumerate(zip(parts, watch, limits, strict=True)):
             if part.constant is not None:
                 boosters.append(Booster(None, part.constant))
@@ -144,25 +144,30 @@ class Trees(TreeLearner):
             skewed = self.balance and task.name == "multilabel"
             objective = part.objective | ({"is_unbalance": True} if skewed else {})
             chosen = part.of(train)
-            boosters.append(Booster(self._boost(front, objective, chosen, unseen, limit, share)))
+            boosters.append(
+                Booster(self.boost(categorical, objective, chosen, unseen, limit, share))
+            )
         return Boosted(self, train.x.shape[1], tuple(boosters), center, scale)
 
-    def _boost(
+    def boost(
         self,
-        front: Front,
+        categorical: list[int],
         objective: dict[str, Any],
         train: Rows,
         valid: Rows | None,
         rounds: int,
         context: Context,
     ) -> Any:
-        """Return a LightGBM booster of ``objective`` (its parameters); see :meth:`grow`."""
+        """Return a LightGBM booster of ``objective`` (its parameters); see :meth:`grow`.
+
+        Columns in ``categorical`` hold codes.
+        """
         try:
             import lightgbm as lgb
         except ModuleNotFoundError as error:
             raise missing_extra("lightgbm", "train", "A tree model") from error
         ranked = objective is OBJECTIVE
-        data = lgb.Dataset(categorical_feature=list(front.categorical), **_columns(train, ranked))
+        data = lgb.Dataset(categorical_feature=categorical, **_columns(train, ranked))
         watch = []
         if valid is not None and len(valid.y):
             watch = [lgb.Dataset(reference=data, **_columns(valid, ranked))]
