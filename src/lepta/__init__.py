@@ -26,6 +26,7 @@ _HOMES = {
     "predict": "lepta.runtime",
     "recommend": "lepta.data",
     "serve": "lepta.serving",
+    "tune": "lepta.tuning",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605

@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": ("lepta.app.commands.demo", "Walk the whole road on a simulated CT study."),
     "check": ("lepta.app.commands.check", "Tell what was read from data and what is wrong."),
     "fit": ("lepta.app.commands.fit", "Train a model and write it as one file."),
+    "tune": ("lepta.app.commands.tune", "Search the options of a learner for the best ones."),
     "import": ("lepta.app.commands.importing", "Make a bundle of an ONNX file from anywhere."),
     "evaluate": ("lepta.app.commands.evaluate", "Measure a model on labelled data."),
     "predict": ("lepta.app.commands.predict", "Predict every row of a table."),

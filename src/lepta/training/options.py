@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lepta.core.space import Choice, Range
+
 Schedule = Literal["one_cycle", "cosine", "constant"]
 
 
@@ -48,10 +50,10 @@ class LoopOptions:
     """
 
     epochs: int = 30
-    batch: int | Literal["auto"] = 32
-    learning_rate: float | Literal["auto"] = 2e-3
+    batch: Annotated[int | Literal["auto"], Choice(16, 32, 64, 128, 256)] = 32
+    learning_rate: Annotated[float | Literal["auto"], Range(3e-4, 3e-2, log=True)] = 2e-3
     schedule: Schedule = "one_cycle"
-    weight_decay: float = 0.02
+    weight_decay: Annotated[float, Range(1e-3, 0.3, log=True)] = 0.02
     clip: float = 1.0
     accumulate: int = 1
     average: float = 0.0
@@ -63,7 +65,7 @@ class LoopOptions:
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.1
     mixup: float = 0.0
     focal: float = 0.0
-    smoothing: float = 0.0
+    smoothing: Annotated[float, Range(0.0, 0.2)] = 0.0
     device: str = "auto"
     compile: bool = False
     checkpoint: str | None = None

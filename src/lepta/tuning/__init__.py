@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from lepta.tuning.fitting import fit, split_like
     from lepta.tuning.importing import draft_schema, import_onnx
     from lepta.tuning.options import FitOptions
+    from lepta.tuning.tuner import tune
     from lepta.tuning.validation import cross_validate
 
 _HOMES = {
@@ -17,9 +18,18 @@ _HOMES = {
     "fit": "lepta.tuning.fitting",
     "import_onnx": "lepta.tuning.importing",
     "split_like": "lepta.tuning.fitting",
+    "tune": "lepta.tuning.tuner",
 }
 
-__all__ = ["FitOptions", "cross_validate", "draft_schema", "fit", "import_onnx", "split_like"]
+__all__ = [
+    "FitOptions",
+    "cross_validate",
+    "draft_schema",
+    "fit",
+    "import_onnx",
+    "split_like",
+    "tune",
+]
 
 
 __getattr__ = lazy_names(__name__, _HOMES)

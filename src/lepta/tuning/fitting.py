@@ -132,7 +132,7 @@ def _fit(
         recipe, bundle = repeats
         require_same(data, recipe, bundle.manifest.lineage.dataset)
     task = with_threshold(data.task, options)
-    _require_digits(data, task)
+    require_digits(data, task)
     checks = audit(data, context) if options.audit else None
     names = choose_names(options, data.schema, task)
     options, context = settle(options, names, context)
@@ -148,7 +148,7 @@ def _fit(
     recipe = recipe.model_copy(update={"choices": context.choices})
     while True:
         try:
-            best = trials if board else _refitted(trials, data, options, context)
+            best = trials if board else refitted(trials, data, options, context)
             return pack_trial(best, data, checks, recipe, context, board).with_members(rows)
         except ExportError as error:
             if len(trials) == 1:
@@ -157,7 +157,7 @@ def _fit(
             trials = trials[1:]
 
 
-def _refitted(
+def refitted(
     trials: list[Trial], data: Dataset, options: FitOptions, context: Context
 ) -> list[Trial]:
     """Return the trials, the best one fitted once more on train and valid rows together.
@@ -171,8 +171,12 @@ def _refitted(
     return [replace(trials[0], fitted=trials[0].fitted.refit(seen, context)), *trials[1:]]
 
 
-def _require_digits(data: Dataset, task: Task) -> None:
-    """Refuse a number whose spread float32, in which graphs answer, cannot show."""
+def require_digits(data: Dataset, task: Task) -> None:
+    """Refuse a number whose spread float32, in which graphs answer, cannot show.
+
+    Raises:
+        DataError: it varies too little around a large mean.
+    """
     if not isinstance(task, Number):
         return
     y = data.targets(task)
