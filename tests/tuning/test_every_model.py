@@ -254,6 +254,7 @@ FIELDS: dict[str, tuple[Kind, ...]] = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "trees": {"rounds": 5, "min_rows": 3},
     "residual": {"trees.rounds": 5, "trees.min_rows": 3},
+    "leaf-linear": {"trees.rounds": 5, "trees.min_rows": 3},
     "isolation-forest": {"trees": 5},
     "patchcore": {"images": 8, "memory": 20},
     "factorization": {"rank": 2, "passes": 2, "strengths": (2.0,)},

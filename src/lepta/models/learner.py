@@ -30,6 +30,7 @@ LEARNERS = Registry(
         "linear": "lepta.models.linear:Linear",
         "spline": "lepta.models.hybrid.additive:Spline",
         "residual": "lepta.models.hybrid.residual:Residual",
+        "leaf-linear": "lepta.models.hybrid.leaves:LeafLinear",
         "kernel": "lepta.models.kernels.learner:Kernel",
         "trees": "lepta.models.trees:Trees",
         "factorization": "lepta.models.factorization:Factorization",

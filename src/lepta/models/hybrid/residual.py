@@ -8,8 +8,6 @@ that did not see the row, for else there would be too little left.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -19,12 +17,11 @@ from numpy.typing import NDArray
 from lepta.core.events import Context
 from lepta.core.schema import Schema
 from lepta.core.space import Choice, Range
-from lepta.models.front import Front, fit_front
-from lepta.models.front.front import TABLE
-from lepta.models.graph import Graph
+from lepta.models.front import fit_front
 from lepta.models.hybrid.additive import Additive, Given, basis_of, no_plain_field, table_rows
 from lepta.models.hybrid.heldout import held_out_raw, parts_of_rows
-from lepta.models.learner import ANSWERS, Fitted, Learner
+from lepta.models.hybrid.sums import LinearAndTrees, usual_rounds
+from lepta.models.learner import ANSWERS, Learner
 from lepta.models.linear import fit_weights
 from lepta.models.trees.fitted import Rows, TreesFitted
 from lepta.models.trees.learner import Trees
@@ -35,50 +32,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class ResidualFitted(Fitted):
+class ResidualFitted(LinearAndTrees):
     """The sum of a linear model and of trees that were boosted from its raw scores."""
 
-    front: Front
-    task: Task
-    first: Additive
-    then: TreesFitted
     learner: Residual
 
-    def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        return self.first.raw(arrays[TABLE]) + self.then.raw(arrays)
-
-    def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
-        return graph.op("Add", self.first.emit(graph, values[TABLE]), self.then.emit(graph, values))
-
-    def combine(self, others: Sequence[Fitted], weights: Sequence[float]) -> ResidualFitted | None:
-        models = [self, *(other for other in others if isinstance(other, ResidualFitted))]
-        if len(models) <= len(others) or any(m.front is not self.front for m in models):
-            return None
-        then = self.then.combine([model.then for model in models[1:]], weights)
-        first = Additive.add([model.first for model in models], weights)
-        return None if then is None else replace(self, first=first, then=then)
+    name: ClassVar[str] = "residual"
 
     def refit(self, rows: Dataset, context: Context) -> ResidualFitted:
         seen = table_rows(self.front, rows, self.task, context, balance=self.learner.balance)
         first = Additive.fit(self.first.basis, seen, self.task, self.first.strength)
         start = self.learner.unseen(first, seen, rows, self.task, context)
-        rounds = [np.array(member.rounds) for member in self.then.members]
-        limits = tuple(max(1, round(count)) for count in np.median(rounds, axis=0))
         given = rows_from(seen, start, self.task)
+        limits = usual_rounds(self.then)
         grown = self.learner.trees.grow(self.front, self.task, given, None, limits, context)
         then = replace(self.then, members=(grown,), weights=(1.0,))
         return replace(self, first=first, then=then)
-
-    def workshop(self) -> dict[str, bytes]:
-        from safetensors.numpy import save
-
-        recipe = {"learner": "residual", "strength": self.first.strength, "then": "then"}
-        then = self.then.workshop().items()
-        return {
-            **{f"workshop/then/{name.removeprefix('workshop/')}": data for name, data in then},
-            "workshop/first.safetensors": save(self.first.tensors()),
-            "workshop/recipe.json": json.dumps(recipe).encode(),
-        }
 
 
 @dataclass(frozen=True)
