@@ -190,7 +190,6 @@ EXTRA: dict[str, Table] = {
         "multiclass",
         "final_result",
         group="id_student",
-        note="groups",
     ),
 }
 """Kept for other questions."""
