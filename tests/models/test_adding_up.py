@@ -10,8 +10,12 @@ import lepta
 from lepta.core.events import Context
 from lepta.models.front.shared import share_rows, shared_part
 from lepta.models.learner import LEARNERS, Fitted, to_onnx
+from lepta.training.tables.lean import LeanOptions
 
-LEARNED = {"kernel": {}}
+LEARNED: dict[str, dict[str, object]] = {
+    "kernel": {},
+    "tabm": {"network": LeanOptions(members=3, width=16, epochs=40, patience=6)},
+}
 CASES = [(name, task) for name in LEARNED for task in ("binary", "multiclass", "regression")]
 
 

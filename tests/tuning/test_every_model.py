@@ -253,6 +253,7 @@ FIELDS: dict[str, tuple[Kind, ...]] = {
 """Kinds of field that a learner is tried on; the table alone by default."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "trees": {"rounds": 5, "min_rows": 3},
+    "tabm": {"network.epochs": 3, "network.width": 8},
     "residual": {"trees.rounds": 5, "trees.min_rows": 3},
     "leaf-linear": {"trees.rounds": 5, "trees.min_rows": 3},
     "isolation-forest": {"trees": 5},

@@ -43,6 +43,7 @@ LEARNERS = Registry(
         "forecaster": "lepta.training.forecasting:ForecastLearner",
         "neural": "lepta.training.neural:Neural",
         "mlp": "lepta.training.neural:Mlp",
+        "tabm": "lepta.training.tables.learner:TabM",
         "cnn": "lepta.training.neural:Cnn",
         "resnet": "lepta.training.neural:ResNet",
         "torch": "lepta.training.custom:Torch",

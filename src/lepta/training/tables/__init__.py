@@ -1,0 +1,1 @@
+"""Networks for tables: small, many at once, quick on one thread."""
