@@ -19,10 +19,11 @@ from lepta.engine import choose
 from lepta.engine.device import PRECISIONS
 from lepta.engine.limits import usable_cores
 from lepta.evaluation.calibration import fit_temperature
+from lepta.evaluation.thresholds import TUNABLE, best_threshold
 from lepta.models.custom import learner_for
 from lepta.models.front.front import PLAIN
 from lepta.models.learner import LEARNERS, Fitted, Learner, row_weights
-from lepta.tasks import Task
+from lepta.tasks import Binary, Task
 from lepta.tuning.options import FitOptions
 
 IMAGES = ("transfer", "resnet")
@@ -249,6 +250,7 @@ def _try(
         scores = task.finish(raw, temperature)
     else:
         scores = fitted.scores(valid, context)
+    fitted = fitted.with_task(with_best_threshold(fitted.task, options, y, scores, known))
     return Trial(
         name=name,
         fitted=fitted,
@@ -257,6 +259,33 @@ def _try(
         loss=_loss(y, scores, task, known),
         seconds=round(time.monotonic() - began, 2),
     )
+
+
+def with_best_threshold(
+    task: Task,
+    options: FitOptions,
+    y: NDArray[Any],
+    scores: NDArray[Any],
+    weights: NDArray[np.float64] | None,
+) -> Task:
+    """Return the task with the threshold that is best for the metric asked for, if it has one.
+
+    ``scores`` are of rows that the model did not learn from.
+    """
+    given = options.threshold is not None or options.miss_cost is not None
+    if given or options.metric not in TUNABLE or not isinstance(task, Binary):
+        return task
+    threshold = best_threshold(task, options.metric, y, scores, weights)
+    return task.model_copy(update={"threshold": threshold})
+
+
+def metric_to_choose_by(options: FitOptions, task: Task) -> str | None:
+    """Return the name of the metric that tells models apart; None for the usual loss.
+
+    Two classes whose threshold is chosen afterwards are told apart by their log loss.
+    """
+    later = options.metric in TUNABLE and isinstance(task, Binary)
+    return None if later else options.metric
 
 
 def _score(

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lepta.bundle import Bundle
-from lepta.core.errors import ConfigError, DataError, ExportError, Where
+from lepta.core.errors import ConfigError, DataError, ExportError, Where, suggest
 from lepta.core.events import Context
 from lepta.data import Dataset, require_trainable
 from lepta.engine import tune_process
 from lepta.evaluation import CheckReport, check
+from lepta.evaluation.thresholds import threshold_for_costs
 from lepta.store import Plan, tracking
 from lepta.tasks import Binary, Task
 from lepta.tasks.detection import Detection
@@ -228,12 +229,21 @@ def prepare_splits(data: Dataset, options: FitOptions) -> Dataset:
 
 
 def with_threshold(task: Task, options: FitOptions) -> Task:
-    """Return the task with the decision threshold that was asked for."""
-    if options.threshold is None:
+    """Return the task with the decision threshold, or the costs, that were asked for."""
+    if options.metric is not None and options.metric not in task.metrics:
+        raise ConfigError(
+            f"The task {task.name} has no metric {options.metric!r}."
+            f"{suggest(options.metric, task.metrics)}",
+            fix=f"Its metrics are: {', '.join(task.metrics)}.",
+        )
+    threshold = options.threshold
+    if threshold is None and options.miss_cost is not None:
+        threshold = threshold_for_costs(options.miss_cost)
+    if threshold is None:
         return task
     if not isinstance(task, Binary | Detection):
         raise ConfigError(
             f"A threshold is for two classes, or for boxes; the task is {task.name}.",
             fix="Leave it out.",
         )
-    return task.model_copy(update={"threshold": options.threshold})
+    return task.model_copy(update={"threshold": threshold})

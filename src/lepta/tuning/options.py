@@ -63,7 +63,14 @@ class FitOptions(Config):
     )
     metric: str | None = Option(
         default=None,
-        description="Metric to choose by; none: log loss of classes, else the task's first one.",
+        description="Metric to choose by; none: log loss of classes, else the task's first one. "
+        "With accuracy or f1 of two classes, the threshold is chosen for it too.",
+    )
+    miss_cost: float | None = Option(
+        default=None,
+        gt=0,
+        description="What it costs to miss a positive row, in costs of a false alarm: the "
+        "threshold is chosen for it.",
     )
     examples: int = Option(
         default=3, ge=0, le=20, description="Test rows kept in the bundle for its self-test."

@@ -13,7 +13,8 @@ from lepta.evaluation.measuring import measure_one
 from lepta.models.hybrid.blend import Blend
 from lepta.models.learner import Fitted, to_onnx
 from lepta.runtime.session import open_session
-from lepta.tuning.candidates import Trial
+from lepta.tuning.candidates import Trial, with_best_threshold
+from lepta.tuning.options import FitOptions
 from lepta.tuning.search.board import Board, Entry
 from lepta.tuning.search.ensemble import Weighted, choose_weights, only
 
@@ -24,23 +25,30 @@ _MEASURED = 8
 """Rows of the leaderboard in all, and those with an interval."""
 
 
-def trials_of(board: Board, seed: int, refit: Callable[[Fitted], Fitted] | None) -> list[Trial]:
+def trials_of(
+    board: Board, options: FitOptions, refit: Callable[[Fitted], Fitted] | None
+) -> list[Trial]:
     """Return the ensemble and the best candidates alone, the best first.
 
     Args:
         board: of a search that has ended.
-        seed: of the choice of weights.
+        options: of the fit.
         refit: fits a model once more on all rows; None where the models of the folds are kept.
     """
-    chosen = choose_weights(board, seed)
+    chosen = choose_weights(board, options.seed)
     assert chosen is not None  # noqa: S101
     singles = [only(board, entry, chosen.level) for entry in board.usable(chosen.level)[:_ALONE]]
     if len(chosen.entries) == 1:
         singles = [one for one in singles if one.entries != chosen.entries]
-    return [_trial(board, weighted, refit) for weighted in (chosen, *singles)]
+    return [_trial(board, weighted, options, refit) for weighted in (chosen, *singles)]
 
 
-def _trial(board: Board, weighted: Weighted, refit: Callable[[Fitted], Fitted] | None) -> Trial:
+def _trial(
+    board: Board,
+    weighted: Weighted,
+    options: FitOptions,
+    refit: Callable[[Fitted], Fitted] | None,
+) -> Trial:
     models: list[Fitted] = []
     weights: list[float] = []
     for entry, weight, heat in zip(
@@ -51,12 +59,15 @@ def _trial(board: Board, weighted: Weighted, refit: Callable[[Fitted], Fitted] |
     fitted = Blend.of(models, weights)
     rows, judge = board.rows(weighted.level), board.judge
     raw = weighted.raw(rows)
+    known = None if judge.weights is None else judge.weights[rows]
     if judge.task.tuned:
-        known = None if judge.weights is None else judge.weights[rows]
         fitted = fitted.with_task(judge.task.calibrated(raw, judge.y[rows], known))
     elif refit is not None:
         fitted = refit(fitted)
     scores = fitted.task.finish(raw, weighted.temperature)
+    fitted = fitted.with_task(
+        with_best_threshold(fitted.task, options, judge.y[rows], scores, known)
+    )
     return Trial(
         name=" + ".join(dict.fromkeys(entry.candidate.learner for entry in weighted.entries)),
         fitted=fitted,

@@ -13,6 +13,7 @@ from lepta.engine.trials import Finished, Trials
 from lepta.models.front import Front
 from lepta.models.learner import row_weights
 from lepta.tasks import Task
+from lepta.tuning.candidates import metric_to_choose_by
 from lepta.tuning.options import FitOptions
 from lepta.tuning.search.board import Board, Judge
 from lepta.tuning.search.folding import Folds
@@ -43,8 +44,9 @@ class Search:
         assert context.deadline is not None  # noqa: S101
         rows = folds.rows
         weights = row_weights(rows, task, balance=False)
+        metric = metric_to_choose_by(options, task)
         self.folds, self.task, self.options, self.context = folds, task, options, context
-        self.board = Board(folds, Judge(task, rows.targets(task), weights, options.metric))
+        self.board = Board(folds, Judge(task, rows.targets(task), weights, metric))
         self.workers = min(usable_cores(), options.threads or usable_cores())
         self.planner = Planner(
             self.board,

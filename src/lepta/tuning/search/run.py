@@ -49,7 +49,7 @@ def search(
     board = Search(folds, task, options, context).run()
     again = not folds.crossed and options.refit and not task.promises
     refit = partial(_refitted, folds=folds, context=context) if again else None
-    trials = trials_of(board, options.seed, refit)
+    trials = trials_of(board, options, refit)
     seconds = max(1.0, _MEASURING * (options.time or 0.0))
     return trials, leaderboard(board, trials, options.seed, seconds)
 
