@@ -45,6 +45,7 @@ class Trial:
         seconds: time spent.
         unseen: rows of the search that were held out, and their calibrated scores; None where
             only the valid rows were.
+        choice: what a search chose, as text, so that it can be repeated; else empty.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Trial:
     loss: float
     seconds: float
     unseen: tuple[NDArray[np.int64], NDArray[Any]] | None = None
+    choice: str = ""
 
     def summary(self) -> dict[str, Any]:
         """Return the row of the leaderboard."""

@@ -121,6 +121,7 @@ def _fit(
     tune_process()
     from lepta.tuning.candidates import choose_names, settle, try_learners
     from lepta.tuning.packing import pack_trial
+    from lepta.tuning.search.repeat import CHOICE
     from lepta.tuning.search.run import searched
 
     measured = dict(repeats[0].choices) if repeats is not None else {}
@@ -141,13 +142,14 @@ def _fit(
     if searched(options, task):
         from lepta.tuning.search.run import search
 
-        chosen = "valid" in given.splits
-        trials, board = search(data, task, options, context, given=chosen)
+        held = "valid" in given.splits
+        trials, board = search(data, task, options, context, given=held)
     else:
         trials = try_learners(names, data["train"], data["valid"], task, options, context)
         board = None
-    recipe = recipe.model_copy(update={"choices": context.choices})
     while True:
+        chosen = {CHOICE: trials[0].choice} if trials[0].choice else {}
+        recipe = recipe.model_copy(update={"choices": {**context.choices, **chosen}})
         try:
             best = trials if board else refitted(trials, data, options, context)
             return pack_trial(best, data, checks, recipe, context, board).with_members(rows)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from lepta.core.errors import TrainError
 from lepta.data import Dataset
 from lepta.tuning.search.board import Board, Judge
 from lepta.tuning.search.ensemble import choose_weights, only
@@ -65,4 +66,5 @@ def test_candidates_are_compared_on_the_folds_that_the_best_have_done(board):
 
 def test_without_a_result_there_is_no_ensemble(board):
     board.begin(Candidate("nothing"))
-    assert choose_weights(board, seed=0) is None
+    with pytest.raises(TrainError, match="No candidate"):
+        choose_weights(board, seed=0)

@@ -27,7 +27,7 @@ def data():
 def found(data):
     heard = []
     began = time.monotonic()
-    model = lepta.fit(data, time="15s", context=Context(report=heard.append))
+    model = lepta.fit(data, time="20s", context=Context(report=heard.append))
     return model, time.monotonic() - began, heard
 
 
@@ -51,11 +51,17 @@ def test_the_model_is_as_good_as_the_best_candidate(found):
 
 
 def test_the_budget_is_kept(found):
-    assert found[1] < 40  # the bar of 5 % is the benchmark's: here others may have the cores
+    assert found[1] < 45  # the bar of 5 % is the benchmark's: here others may have the cores
+
+
+def test_the_bundle_repeats_the_search_bit_for_bit(found, data):
+    again = lepta.fit(data, from_bundle=found[0])
+    assert again.read("model.onnx") == found[0].read("model.onnx")
 
 
 def test_with_no_test_rows_it_is_measured_out_of_fold(data):
-    model = lepta.fit(data, time="12s", test=0)
+    model = lepta.fit(data, time="12s", test=0, metric="f1")
+    assert model.task.threshold != 0.5
     (metric,) = [m for m in model.manifest.metrics if m.name == "auroc"]
     assert metric.split == "out-of-fold"
     assert metric.n in range(75, 601, 75)  # as many folds as there was time for

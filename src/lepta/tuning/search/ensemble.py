@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lepta.core.errors import TrainError
 from lepta.tuning.search.board import Board, Entry, Judge
 
 Floats = NDArray[np.float64]
@@ -47,20 +48,24 @@ class Weighted:
         parts = zip(self.entries, self.weights, self.temperatures, strict=True)
         return np.asarray(sum(w / t * entry.raw(rows) for entry, w, t in parts))
 
+    def measured(self, judge: Judge, rows: NDArray[np.int64]) -> Weighted:
+        """Return the same sum with its loss on held-out rows."""
+        return replace(self, loss=judge.loss(self.raw(rows), rows, self.temperature))
 
-def choose_weights(board: Board, seed: int) -> Weighted | None:
+
+def choose_weights(board: Board, seed: int) -> Weighted:
     """Return the weighted sum of candidates that does best on the held-out rows.
 
     Forward selection with replacement (Caruana et al. 2004), several times over random parts of
     the candidates; the weights are averaged, which keeps them from fitting the held-out rows.
 
-    Returns:
-        The sum; None where no candidate has held-out scores.
+    Raises:
+        TrainError: no candidate has held-out scores.
     """
     level = board.level
     entries = board.usable(level)[:_MOST]
     if not entries:
-        return None
+        raise TrainError("No candidate could be fitted.", fix="Give more time.")
     rows, judge = board.rows(level), board.judge
     raws = [entry.raw(rows) for entry in entries]
     heats = [judge.temperature(raw, rows) for raw in raws]

@@ -16,7 +16,8 @@ from lepta.runtime.session import open_session
 from lepta.tuning.candidates import Trial, with_best_threshold
 from lepta.tuning.options import FitOptions
 from lepta.tuning.search.board import Board, Entry
-from lepta.tuning.search.ensemble import Weighted, choose_weights, only
+from lepta.tuning.search.ensemble import Weighted, only
+from lepta.tuning.search.repeat import bag_of, choice_of
 
 _ALONE = 4
 """Candidates that are kept as they are, should the ensemble not be exported."""
@@ -26,17 +27,19 @@ _MEASURED = 8
 
 
 def trials_of(
-    board: Board, options: FitOptions, refit: Callable[[Fitted], Fitted] | None
+    board: Board,
+    chosen: Weighted,
+    options: FitOptions,
+    refit: Callable[[Fitted], Fitted] | None,
 ) -> list[Trial]:
     """Return the ensemble and the best candidates alone, the best first.
 
     Args:
         board: of a search that has ended.
+        chosen: the ensemble.
         options: of the fit.
         refit: fits a model once more on all rows; None where the models of the folds are kept.
     """
-    chosen = choose_weights(board, options.seed)
-    assert chosen is not None  # noqa: S101
     singles = [only(board, entry, chosen.level) for entry in board.usable(chosen.level)[:_ALONE]]
     if len(chosen.entries) == 1:
         singles = [one for one in singles if one.entries != chosen.entries]
@@ -54,8 +57,9 @@ def _trial(
     for entry, weight, heat in zip(
         weighted.entries, weighted.weights, weighted.temperatures, strict=True
     ):
-        models += entry.models.values()
-        weights += [weight / heat / len(entry.models)] * len(entry.models)
+        folds = bag_of(entry, board)
+        models += (entry.models[fold] for fold in folds)
+        weights += [weight / heat / len(folds)] * len(folds)
     fitted = Blend.of(models, weights)
     rows, judge = board.rows(weighted.level), board.judge
     raw = weighted.raw(rows)
@@ -76,11 +80,12 @@ def _trial(
         loss=weighted.loss,
         seconds=round(sum(sum(e.seconds.values()) for e in weighted.entries), 2),
         unseen=(rows, scores),
+        choice=choice_of(weighted, board),
     )
 
 
 def leaderboard(
-    board: Board, trials: list[Trial], seed: int, seconds: float
+    board: Board, weighted: Weighted, trials: list[Trial], seconds: float
 ) -> list[dict[str, Any]]:
     """Return a row for the model and for each candidate, the best first.
 
@@ -89,8 +94,6 @@ def leaderboard(
     and latency of one row (ms) of the graph.
     """
     began = time.monotonic()
-    weighted = choose_weights(board, seed)
-    assert weighted is not None  # noqa: S101
     weights = {e.number: w for e, w in zip(weighted.entries, weighted.weights, strict=True)}
     rows = [trials[0].summary() | {"weight": 1.0} | _costs(trials[0].fitted, board.folds.rows)]
     for place, entry in enumerate(board.usable(weighted.level)[:_LISTED]):
@@ -128,7 +131,7 @@ def _row(board: Board, entry: Entry, level: int, weight: float) -> dict[str, Any
 
 def _interval(board: Board, entry: Entry, level: int) -> dict[str, Any]:
     """Return size, latency and the interval of the score of a candidate."""
-    models = list(entry.models.values())
+    models = [entry.models[fold] for fold in bag_of(entry, board)]
     fitted = Blend.of(models, [1 / len(models)] * len(models))
     one, rows, judge = only(board, entry, level), board.rows(level), board.judge
     known = None if judge.weights is None else judge.weights[rows]

@@ -18,7 +18,7 @@ Positions = NDArray[np.int64]
 _FOLDS = 8
 _FEW_FOLDS = 5
 _MANY_ROWS = 20_000
-_REPEATED = ((500, 3), (1500, 2))
+_REPEATED = ((1000, 2),)
 """Rows up to which cross-validation is repeated with other folds, and how often it is run."""
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
 
 from lepta.core.errors import TrainError
 from lepta.core.events import Context, Stage
 from lepta.engine import open_trials
 from lepta.engine.limits import usable_cores
 from lepta.engine.trials import Finished, Trials
-from lepta.models.front import Front
 from lepta.models.learner import row_weights
 from lepta.tasks import Task
 from lepta.tuning.candidates import metric_to_choose_by
@@ -20,7 +18,7 @@ from lepta.tuning.search.folding import Folds
 from lepta.tuning.search.plan import Planner, Unit
 from lepta.tuning.search.portfolio import TUNED, portfolio
 from lepta.tuning.search.proposals import Proposer
-from lepta.tuning.search.unit import fit_unit, open_bench, with_front
+from lepta.tuning.search.unit import Fronts, fit_unit, open_bench
 
 _LOOK = 0.5
 """Seconds between two looks at the clock."""
@@ -57,7 +55,7 @@ class Search:
             self.workers,
         )
         self._units: dict[int, tuple[Unit, float]] = {}
-        self._fronts: dict[Hashable, Front] = {}
+        self._fronts = Fronts()
         self._keys = 0
 
     def run(self) -> Board:
@@ -122,9 +120,7 @@ class Search:
                 self.context.say(f"{entry.candidate} was left out: {what}", "warning")
             return
         held = finished.value
-        fitted = held.fitted
-        if held.front is not None:
-            fitted = with_front(fitted, self._fronts.setdefault(held.front, fitted.front))
+        fitted = self._fronts.shared(held)
         self.board.record(entry, unit.fold, fitted, held.raw, finished.seconds)
 
     def _stop_late(self, workers: Trials) -> None:

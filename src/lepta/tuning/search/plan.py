@@ -113,7 +113,9 @@ class Planner:
                 continue
             if entry.cost * 1.1 > left:
                 continue
-            seconds = min(left, max(_LEAST_SECONDS, 3 * entry.cost))
+            seconds = min(
+                left, max(5.0, 10 * entry.cost)
+            )  # seldom reached: what is cut cannot repeat
             return Unit(entry, fold, seconds, f"{entry.candidate.learner} on all folds")
         return None
 

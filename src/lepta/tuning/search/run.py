@@ -11,9 +11,11 @@ from lepta.models.learner import VECTORS, Fitted
 from lepta.tasks import Task
 from lepta.tuning.candidates import Trial
 from lepta.tuning.options import FitOptions
+from lepta.tuning.search.ensemble import choose_weights
 from lepta.tuning.search.finish import leaderboard, trials_of
 from lepta.tuning.search.folding import Folds, plan_folds
 from lepta.tuning.search.loop import Search
+from lepta.tuning.search.repeat import CHOICE, repeat
 
 SHORTEST = 8.0
 """Seconds of a time budget from which a search is worth its start; below, the cheapest learners
@@ -46,12 +48,16 @@ def search(
         TrainError: no candidate could be fitted.
     """
     folds = plan_folds(data, task, options.seed, given=given)
-    board = Search(folds, task, options, context).run()
+    if CHOICE in context.choices:
+        board, chosen = repeat(context.choices[CHOICE], folds, task, options, context)
+    else:
+        board = Search(folds, task, options, context).run()
+        chosen = choose_weights(board, options.seed)
     again = not folds.crossed and options.refit and not task.promises
     refit = partial(_refitted, folds=folds, context=context) if again else None
-    trials = trials_of(board, options, refit)
+    trials = trials_of(board, chosen, options, refit)
     seconds = max(1.0, _MEASURING * (options.time or 0.0))
-    return trials, leaderboard(board, trials, options.seed, seconds)
+    return trials, leaderboard(board, chosen, trials, seconds)
 
 
 def _refitted(fitted: Fitted, folds: Folds, context: Context) -> Fitted:

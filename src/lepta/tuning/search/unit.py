@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from lepta.core.errors import TrainError
 from lepta.core.events import Context
-from lepta.data import Dataset
 from lepta.engine import tune_process
 from lepta.models.front import Front
 from lepta.models.front.shared import share_rows, shared_key, shared_part
@@ -110,20 +109,16 @@ def refit_unit(bench: Bench, fitted: Fitted, seconds: float) -> Fitted:
     return fitted.refit(bench.folds.rows, context)
 
 
-def with_front(fitted: Fitted, front: Front) -> Fitted:
-    """Return the model reading an equal preprocessing that it shares with others."""
-    if fitted.front is not front:
-        object.__setattr__(fitted, "front", front)
-    return fitted
+class Fronts:
+    """Preprocessing by key: models from several processes come to share it again."""
 
+    def __init__(self) -> None:
+        self._known: dict[Hashable, Front] = {}
 
-__all__ = [
-    "Bench",
-    "Candidate",
-    "Dataset",
-    "Held",
-    "fit_unit",
-    "open_bench",
-    "refit_unit",
-    "with_front",
-]
+    def shared(self, held: Held) -> Fitted:
+        """Return the model of a unit, reading the preprocessing that others read too."""
+        fitted = held.fitted
+        if held.front is not None:
+            front = self._known.setdefault(held.front, fitted.front)
+            object.__setattr__(fitted, "front", front)
+        return fitted
