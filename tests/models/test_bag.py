@@ -11,11 +11,12 @@ from hypothesis.extra.numpy import arrays
 import lepta
 from lepta.core.events import Context
 from lepta.core.space import Choice, Range, space_of
-from lepta.models.bag import Bag, BagFitted
+from lepta.models.bag import Bag
 from lepta.models.front.grams import Grams
 from lepta.models.front.shared import share_rows, shared_part
 from lepta.models.graph import Graph
-from lepta.models.learner import to_onnx
+from lepta.models.learner import Learner, to_onnx
+from lepta.models.linear import Linear
 from lepta.runtime.session import open_session
 
 TOKENS = arrays(np.int64, st.tuples(st.integers(1, 6), st.just(7)), elements=st.integers(0, 5))
@@ -90,19 +91,19 @@ def test_pairs_of_words_tell_what_single_ones_do_not(data: lepta.Dataset) -> Non
     assert loss(2) < 0.1
 
 
-def test_models_of_folds_add_up_to_one(data: lepta.Dataset) -> None:
+@pytest.mark.parametrize("learner", [Bag(tokenizer="own"), Linear()])
+def test_models_of_folds_add_up_to_one(data: lepta.Dataset, learner: Learner) -> None:
     halves = np.array_split(np.arange(len(data)), 2)
     context = share_rows(Context(), data, halves)
     parts = [shared_part(context, number) for number in (0, 1)]
-    bag = Bag(tokenizer="own")
-    models = [bag.fit(parts[n], parts[1 - n], data.task, context) for n in (0, 1)]
+    models = [learner.fit(parts[n], parts[1 - n], data.task, context) for n in (0, 1)]
     both = models[0].combine(models[1:], [0.25, 0.75])
-    assert isinstance(both, BagFitted)
+    assert both is not None
     wanted = 0.25 * models[0].raw_of(data, Context()) + 0.75 * models[1].raw_of(data, Context())
     np.testing.assert_allclose(both.raw_of(data, Context()), wanted, atol=1e-5)
     assert len(to_onnx(both).graph.node) == len(to_onnx(models[0]).graph.node)
-    apart = bag.fit(data["train"], data["valid"], data.task, Context())
-    assert models[0].combine([apart], [0.5, 0.5]) is None, "the n-grams are others"
+    apart = learner.fit(data["train"], data["valid"], data.task, Context())
+    assert models[0].combine([apart], [0.5, 0.5]) is None, "its columns may be others"
 
 
 def test_a_given_strength_is_taken(data: lepta.Dataset) -> None:

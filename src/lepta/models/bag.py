@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -20,8 +20,8 @@ from lepta.models.front import Front, fit_front
 from lepta.models.front.front import TABLE
 from lepta.models.front.grams import GramFront
 from lepta.models.graph import Graph
-from lepta.models.learner import VECTORS, Fitted, Learner, row_weights
-from lepta.models.linear import fit_weights, linear_loss
+from lepta.models.learner import VECTORS, Learner, row_weights
+from lepta.models.linear import WeightedFitted, fit_weights, linear_loss
 from lepta.models.pretrained import pretrained
 from lepta.tasks import Task
 
@@ -33,13 +33,9 @@ STRENGTHS = (1.0, 10.0, 100.0, 0.1, 30.0, 3.0, 0.3, 300.0, 1000.0)
 
 
 @dataclass(frozen=True)
-class BagFitted(Fitted):
+class BagFitted(WeightedFitted):
     """Weights (columns, width) and bias (width,) over the table and the n-grams of each text."""
 
-    front: Front
-    task: Task
-    weights: NDArray[np.float32]
-    bias: NDArray[np.float32]
     strength: float
     balance: bool = False
 
@@ -48,15 +44,6 @@ class BagFitted(Fitted):
         known = row_weights(rows, self.task, balance=self.balance)
         weights, bias = fit_weights(x, rows.targets(self.task), self.task, self.strength, known)
         return replace(self, weights=weights, bias=bias)
-
-    def combine(self, others: Sequence[Fitted], weights: Sequence[float]) -> BagFitted | None:
-        models = [self, *(other for other in others if isinstance(other, BagFitted))]
-        if len(models) <= len(others) or any(m.front is not self.front for m in models):
-            return None
-        pairs = list(zip(models, weights, strict=True))
-        summed = np.sum([weight * model.weights for model, weight in pairs], axis=0)
-        bias = np.sum([weight * model.bias for model, weight in pairs], axis=0)
-        return replace(self, weights=summed.astype(np.float32), bias=bias.astype(np.float32))
 
     def raw(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         return np.asarray(_vectors(self.front, arrays) @ self.weights + self.bias, np.float32)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,29 @@ STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 
 
 @dataclass(frozen=True)
-class LinearFitted(Fitted):
-    """Weights (columns, width) and bias (width,) over the prepared table."""
+class WeightedFitted(Fitted):
+    """A model that ends in weights (columns, width) and bias (width,) over prepared columns."""
 
     front: Front
     task: Task
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
+
+    def combine(self, others: Sequence[Fitted], weights: Sequence[float]) -> Self | None:
+        kind = type(self)
+        models = [self, *(other for other in others if isinstance(other, kind))]
+        if len(models) <= len(others) or any(m.front is not self.front for m in models):
+            return None
+        pairs = list(zip(models, weights, strict=True))
+        total = np.sum([share * model.weights for model, share in pairs], axis=0)
+        bias = np.sum([share * model.bias for model, share in pairs], axis=0)
+        return replace(self, weights=total.astype(np.float32), bias=bias.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class LinearFitted(WeightedFitted):
+    """Weights (columns, width) and bias (width,) over the prepared table."""
+
     strength: float
     balance: bool = False
 

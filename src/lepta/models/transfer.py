@@ -18,8 +18,8 @@ from lepta.core.schema import Kind, Schema
 from lepta.models.front import Front, ImageFront, ImageOptions, fit_front
 from lepta.models.front.encoded import EncodedTextFront
 from lepta.models.graph import Graph
-from lepta.models.learner import VECTORS, Fitted, Learner, row_weights
-from lepta.models.linear import fit_weights, linear_loss
+from lepta.models.learner import VECTORS, Learner, row_weights
+from lepta.models.linear import WeightedFitted, fit_weights, linear_loss
 from lepta.models.pretrained import Backbone, get_backbone
 from lepta.models.pretrained.base import Pooling
 from lepta.tasks import Task
@@ -61,13 +61,9 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class TransferFitted(Fitted):
+class TransferFitted(WeightedFitted):
     """Weights (features, width) and bias (width,) over backbone features and the table."""
 
-    front: Front
-    task: Task
-    weights: NDArray[np.float32]
-    bias: NDArray[np.float32]
     choice: Choice
     balance: bool
 
