@@ -41,7 +41,7 @@ LEARNERS = Registry(
         "statistical": "lepta.models.forecast.statistical:Statistical",
         "forecast-trees": "lepta.models.forecast.boosted:ForecastTrees",
         "forecaster": "lepta.training.forecasting:ForecastLearner",
-        "neural": "lepta.training.neural:Neural",
+        "neural": "lepta.training.neural:Mixed",
         "mlp": "lepta.training.neural:Mlp",
         "tabm": "lepta.training.tables.learner:TabM",
         "cnn": "lepta.training.neural:Cnn",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import torch
 from lepta.core.errors import ConfigError
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
+from lepta.core.space import Choice, Range
 from lepta.models.front import ImageOptions, fit_front
 from lepta.models.front.front import TABLE
 from lepta.models.front.text import TextFront
@@ -65,11 +66,11 @@ class Finetune(Neural):
     backbone: str = ""
     pooling: Pooling = "auto"
     mode: Mode = "together"
-    depth: int = 4
-    ratio: float = 0.3
-    decay: float = 0.6
+    depth: Annotated[int, Choice(1, 2, 4)] = 4
+    ratio: Annotated[float, Range(0.03, 1.0, log=True)] = 0.3
+    decay: Annotated[float, Range(0.3, 1.0)] = 0.6
     rank: int = 8
-    dropout: float = 0.3
+    dropout: Annotated[float, Range(0.0, 0.5)] = 0.3
     strength: float = 0.001
     name = "finetune"
 

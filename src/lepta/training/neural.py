@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,16 +14,22 @@ from torch import Tensor, nn
 
 from lepta.core.events import Context
 from lepta.core.schema import ARRAYS, Kind, Schema
+from lepta.core.space import Choice, Range
 from lepta.models.front import OTHERS, Front, ImageOptions, fit_front
 from lepta.models.front.front import PLAIN
 from lepta.models.graph import Graph
 from lepta.models.learner import VECTORS, Fitted, Learner, row_weights
 from lepta.models.networks import Network, build_network, network_to_onnx, plan_network
+from lepta.models.networks.encoders.residual import Block, Kernel
 from lepta.tasks import Task
 from lepta.training.loop import LoopOptions, Rows, predict_network, train_network
 
 if TYPE_CHECKING:
     from lepta.data import Dataset
+
+
+_FIRST = 24
+"""Channels of the first stage of a residual network."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ def _distinct(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Neural(Learner):
-    """A network with one encoder a field, whatever kinds of field there are.
+    """A network with one encoder a field: what learners that are networks have in common.
 
     Attributes:
         loop: how it is trained.
@@ -118,10 +124,24 @@ class Neural(Learner):
     ) -> tuple[nn.Module, LoopOptions]:
         """Return an untrained network for the prepared training rows, and how to train it."""
         shapes = {name: array.shape for name, array in arrays.items()}
-        encoders = {Kind.IMAGE.value: self.image, **self.encoders}
-        options, disturb = self.encoder_options, self.loop.augment
-        plan = plan_network(front, shapes, task, encoders, options, disturb=disturb)
-        return build_network(plan), self.loop
+        encoders = {Kind.IMAGE.value: self.image, **self.usual(), **self.encoders}
+        own = {key: dict(given) for key, given in self.encoder_options.items()}
+        for key, given in self.architecture().items():
+            own[key] = {**given, **own.get(key, {})}
+        plan = plan_network(front, shapes, task, encoders, own, disturb=self.loop.augment)
+        return build_network(plan.model_copy(update={"gated": self.gated()})), self.loop
+
+    def usual(self) -> dict[str, str]:
+        """Return the encoders by kind of field that take the place of the usual ones."""
+        return {}
+
+    def architecture(self) -> dict[str, dict[str, Any]]:
+        """Return the options of encoders that are fields of the learner, by kind of field."""
+        return {}
+
+    def gated(self) -> bool:
+        """Return whether the encodings of several fields pass gates."""
+        return True
 
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> NeuralFitted:
         front = fit_front(
@@ -143,6 +163,34 @@ class Neural(Learner):
 
 
 @dataclass(frozen=True)
+class Mixed(Neural):
+    """A network with one encoder a field, whose encoders and fusion can be searched.
+
+    Attributes:
+        image_encoder, text_encoder, audio_encoder, series_encoder: of such fields, where
+            ``encoders`` names no other.
+        fusion: whether encodings of several fields are "gated" or just "joined".
+    """
+
+    image_encoder: Annotated[str, Choice("resnet", "cnn", "mobilenetv2")] = "resnet"
+    text_encoder: Annotated[str, Choice("textcnn", "bilstm", "transformer")] = "textcnn"
+    audio_encoder: Annotated[str, Choice("audiocnn", "audiotransformer")] = "audiocnn"
+    series_encoder: Annotated[str, Choice("tcn", "gru", "patchtst")] = "tcn"
+    fusion: Annotated[Literal["gated", "joined"], Choice("gated", "joined")] = "gated"
+
+    def usual(self) -> dict[str, str]:
+        return {
+            Kind.IMAGE.value: self.image_encoder,
+            Kind.TEXT.value: self.text_encoder,
+            Kind.AUDIO.value: self.audio_encoder,
+            Kind.SERIES.value: self.series_encoder,
+        }
+
+    def gated(self) -> bool:
+        return self.fusion == "gated"
+
+
+@dataclass(frozen=True)
 class _ForImages(Neural):
     """Networks for images, with the table where there is one."""
 
@@ -155,17 +203,61 @@ class _ForImages(Neural):
 
 @dataclass(frozen=True)
 class ResNet(_ForImages):
-    """A small residual CNN for images (with the table, where there is one)."""
+    """A small residual CNN for images (with the table, where there is one).
 
+    Attributes:
+        width: factor of the channels of all stages.
+        stages: how often images are looked at, each time half as fine and twice as deep.
+        blocks: residual blocks of a stage.
+        kernel: side of the convolutions in pixels.
+        block: "basic" (two convolutions), "plain" (without the residual connection), or
+            "separable" (one convolution a channel, one a pixel).
+        pool: whether images are halved before the first stage: four times as fast.
+        dropout: share of the features that is dropped in training.
+    """
+
+    width: Annotated[float, Range(0.5, 3.0, log=True)] = 1.0
+    stages: Annotated[int, Choice(2, 3, 4)] = 3
+    blocks: Annotated[int, Choice(1, 2)] = 1
+    kernel: Annotated[Kernel, Choice(3, 5)] = 3
+    block: Annotated[Block, Choice("basic", "plain", "separable")] = "basic"
+    pool: Annotated[bool, Choice(False, True)] = False
+    dropout: Annotated[float, Range(0.0, 0.5)] = 0.2
     name = "resnet"
+
+    def architecture(self) -> dict[str, dict[str, Any]]:
+        names = ("width", "blocks", "kernel", "block", "pool", "dropout")
+        given = _changed(self, names)
+        if _changed(self, ("stages",)):
+            given["widths"] = tuple(_FIRST * 2**stage for stage in range(self.stages))
+        return {Kind.IMAGE.value: given}
 
 
 @dataclass(frozen=True)
 class Cnn(_ForImages):
-    """The reference CNN for images (with the table, where there is one)."""
+    """The reference CNN for images (with the table, where there is one).
 
+    Attributes:
+        width: factor of the channels.
+        depth: factor of the stages, of which there are two.
+        dropout: share of the features that is dropped in training.
+    """
+
+    width: Annotated[float, Range(0.5, 3.0, log=True)] = 1.0
+    depth: Annotated[float, Choice(1.0, 1.5, 2.0)] = 1.0
+    dropout: Annotated[float, Range(0.0, 0.5)] = 0.2
     name = "cnn"
     image = "cnn"
+
+    def architecture(self) -> dict[str, dict[str, Any]]:
+        return {Kind.IMAGE.value: _changed(self, ("width", "depth", "dropout"))}
+
+
+def _changed(learner: Neural, names: Sequence[str]) -> dict[str, Any]:
+    """Return the options that are not the default: other encoders may not have them."""
+    usual = {field.name: field.default for field in fields(learner)}
+    given = {name: getattr(learner, name) for name in names}
+    return {name: value for name, value in given.items() if value != usual[name]}
 
 
 @dataclass(frozen=True)

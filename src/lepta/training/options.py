@@ -52,17 +52,17 @@ class LoopOptions:
     epochs: int = 30
     batch: Annotated[int | Literal["auto"], Choice(16, 32, 64, 128, 256)] = 32
     learning_rate: Annotated[float | Literal["auto"], Range(3e-4, 3e-2, log=True)] = 2e-3
-    schedule: Schedule = "one_cycle"
+    schedule: Annotated[Schedule, Choice("one_cycle", "cosine")] = "one_cycle"
     weight_decay: Annotated[float, Range(1e-3, 0.3, log=True)] = 0.02
     clip: float = 1.0
     accumulate: int = 1
-    average: float = 0.0
+    average: Annotated[float, Choice(0.0, 0.99, 0.999)] = 0.0
     patience: int = 8
     augment: bool = True
-    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
-    mirror: bool = False
+    crop: Annotated[float, Field(gt=0, le=1), Choice(1.0, 0.7, 0.4)] = 1.0
+    mirror: Annotated[bool, Choice(False, True)] = False
     flip: bool = False
-    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    contrast: Annotated[float, Field(ge=0, lt=1), Range(0.0, 0.4)] = 0.1
     mixup: float = 0.0
     focal: float = 0.0
     smoothing: Annotated[float, Range(0.0, 0.2)] = 0.0

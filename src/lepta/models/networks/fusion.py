@@ -23,17 +23,25 @@ class GatedFusion(nn.Module):
         widths: numbers in each encoding.
         columns: of each encoding, its column in ``present``, or None where no row lacks it.
         dropped: share of the fields hidden in training.
+        gated: whether there are gates; without, encodings are normalised and joined.
     """
 
     def __init__(
-        self, widths: Sequence[int], columns: Sequence[int | None], dropped: float = DROPPED
+        self,
+        widths: Sequence[int],
+        columns: Sequence[int | None],
+        dropped: float = DROPPED,
+        *,
+        gated: bool = True,
     ) -> None:
         super().__init__()
         self.columns, self.dropped = tuple(columns), dropped
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
         self.absent = nn.ParameterList(torch.zeros(width) for width in widths)
-        self.gates = nn.Linear(sum(widths), len(widths))
-        nn.init.constant_(self.gates.bias, 2.0)  # gates begin nearly open
+        self.gates: nn.Linear | None = None
+        if gated:
+            self.gates = nn.Linear(sum(widths), len(widths))
+            nn.init.constant_(self.gates.bias, 2.0)  # gates begin nearly open
         self.features = sum(widths)
 
     def forward(self, encodings: Sequence[Tensor], present: Tensor | None) -> Tensor:
@@ -45,6 +53,8 @@ class GatedFusion(nn.Module):
                 zip(self.norms, encodings, self.absent, strict=True)
             )
         ]
+        if self.gates is None:
+            return torch.cat(parts, 1)
         gates = torch.sigmoid(self.gates(torch.cat(parts, 1)))
         gated = [gates[:, n : n + 1] * part for n, part in enumerate(parts)]
         return torch.cat(gated, 1)

@@ -57,6 +57,7 @@ class Plan(BaseModel):
         parts: the encoders, in the order of the arrays.
         present: position of the array ``present`` among the arrays; None where there is none.
         width: raw scores of a row.
+        gated: whether the encodings of several fields pass gates before they are joined.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +65,7 @@ class Plan(BaseModel):
     parts: tuple[Part, ...]
     present: int | None = None
     width: int
+    gated: bool = True
 
 
 class Network(nn.Module):
@@ -78,6 +80,7 @@ class Network(nn.Module):
         width: raw scores of a row.
         columns: of each encoder its column in ``present``, or None where no row lacks it.
         present: position of the array ``present`` among those given to ``forward``.
+        gated: whether encodings pass gates before they are joined.
     """
 
     center: Tensor
@@ -90,13 +93,15 @@ class Network(nn.Module):
         width: int,
         columns: Sequence[int | None] | None = None,
         present: int | None = None,
+        *,
+        gated: bool = True,
     ) -> None:
         super().__init__()
         self.encoders, self.present = nn.ModuleList(encoders), present
         widths = [_width(encoder) for encoder in encoders]
         self.fusion: GatedFusion | None = None
         if len(widths) > 1 or present is not None:
-            self.fusion = GatedFusion(widths, columns or [None] * len(widths))
+            self.fusion = GatedFusion(widths, columns or [None] * len(widths), gated=gated)
         self.plan: Plan | None = None
         self.head = nn.Linear(features, width)
         self.register_buffer("center", torch.zeros(width))
@@ -184,7 +189,7 @@ def build_network(plan: Plan) -> Network:
         encoders.append(nn.Sequential(Disturb(), encoder) if part.disturbed else encoder)
     features = sum(_width(encoder) for encoder in encoders)
     columns = [part.column for part in plan.parts]
-    network = Network(encoders, features, plan.width, columns, plan.present)
+    network = Network(encoders, features, plan.width, columns, plan.present, gated=plan.gated)
     network.plan = plan
     return network
 

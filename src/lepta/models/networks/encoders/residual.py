@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -62,21 +62,54 @@ class ReferenceCnn(ImageEncoder):
         return encoded
 
 
-class _Block(nn.Module):
-    """Two convolutions with a residual connection (He et al. 2016, arXiv:1512.03385)."""
+Block = Literal["basic", "plain", "separable"]
+"""Two convolutions with a residual connection (He et al. 2016, arXiv:1512.03385); the same without
+it; or each convolution in two, one a channel and one a pixel (Chollet 2017, arXiv:1610.02357)."""
+BASIC: Block = "basic"
+Kernel = Literal[3, 5, 7]
+"""Side of a convolution in pixels."""
 
-    def __init__(self, before: int, after: int, stride: int, dims: int) -> None:
+
+class _Block(nn.Module):
+    """Two convolutions, joined with their input unless ``kind`` is "plain"; see :data:`Block`."""
+
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        stride: int,
+        dims: int,
+        kernel: int = 3,
+        kind: Block = "basic",
+    ) -> None:
         super().__init__()
+        convolve = _separable if kind == "separable" else ConvNorm
         self.body = nn.Sequential(
-            *ConvNorm(before, after, 3, stride, dims=dims),
-            *ConvNorm(after, after, 3, dims=dims, activation=None),
+            *convolve(before, after, kernel, stride, dims=dims),
+            *convolve(after, after, kernel, dims=dims, activation=None),
         )
+        self.joined = kind != "plain"
         self.skip: nn.Module = nn.Identity()
-        if stride != 1 or before != after:
+        if self.joined and (stride != 1 or before != after):
             self.skip = ConvNorm(before, after, 1, stride, dims=dims, activation=None)
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.relu(self.body(images) + self.skip(images))
+        branch: Tensor = self.body(images)
+        return torch.relu(branch + self.skip(images) if self.joined else branch)
+
+
+def _separable(
+    before: int,
+    after: int,
+    kernel: int = 3,
+    stride: int = 1,
+    *,
+    dims: int = 2,
+    activation: type[nn.Module] | None = nn.ReLU,
+) -> nn.Sequential:
+    """Return a convolution a channel and one a pixel, in the place of a :class:`ConvNorm`."""
+    channel = ConvNorm(before, before, kernel, stride, groups=before, dims=dims, activation=None)
+    return nn.Sequential(*channel, *ConvNorm(before, after, 1, dims=dims, activation=activation))
 
 
 class Residual(Pyramid):
@@ -84,18 +117,21 @@ class Residual(Pyramid):
 
     Gives (rows, 2 * widths[-1]). Images above 48 pixels are halved by the first convolution.
     ``widths`` are the channels of the stages, each half as fine as the one before; ``blocks`` is
-    how many blocks each has; ``pool`` halves images once more before the first.
+    how many blocks each has; ``pool`` halves images once more before the first. Blocks have
+    convolutions of ``kernel`` pixels and are made as ``block`` says.
     """
 
     dims: ClassVar[int] = 2
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         channels: int,
         size: Size,
         *,
         widths: tuple[int, ...] = (24, 48, 96),
         blocks: Count = 1,
+        kernel: Kernel = 3,
+        block: Block = BASIC,
         pool: bool = False,
         width: Factor = 1.0,
         depth: Factor = 1.0,
@@ -111,8 +147,8 @@ class Residual(Pyramid):
         self.stem = len(layers)
         for before, after in zip((widths[0], *widths), widths, strict=False):
             step = 1 if len(layers) == self.stem else 2
-            layers.append(_Block(before, after, step, self.dims))
-            layers.extend(_Block(after, after, 1, self.dims) for _ in range(self.blocks - 1))
+            steps = [(before, step), *[(after, 1)] * (self.blocks - 1)]
+            layers += [_Block(n, after, s, self.dims, kernel, block) for n, s in steps]
         self.body = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
         self.features = 2 * widths[-1]
