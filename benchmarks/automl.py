@@ -18,6 +18,7 @@ and counts as the last in rank; ``--retry`` runs those again.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -76,11 +77,16 @@ class Environments:
         return Path(sys.executable) if home is None else self.peers / home / "bin" / "python"
 
     def version(self, system: str) -> str | None:
-        """Return the version of a system, for Lepta the commit; nothing where it is not there."""
+        """Return the version of a system; nothing where it is not there.
+
+        For Lepta the commit of ``src``, with a mark of what was changed since.
+        """
         if system == "lepta":
-            command = ["git", "-C", str(ROOT), "log", "-1", "--format=%h", "--", "src"]
-            changed = ["git", "-C", str(ROOT), "status", "--porcelain", "--", "src"]
-            return _said(command) + ("+" if _said(changed) else "")
+            git = ["git", "-C", str(ROOT)]
+            changes = _said([*git, "diff", "HEAD", "--", "src"])
+            changes += _said([*git, "status", "--porcelain", "--", "src"])
+            mark = f"+{hashlib.sha256(changes.encode()).hexdigest()[:6]}" if changes else ""
+            return _said([*git, "log", "-1", "--format=%h", "--", "src"]) + mark
         if not self.python(system).is_file():
             return None
         return _said([str(self.python(system)), str(_CHILD), "version", system])
