@@ -32,6 +32,7 @@ LEARNERS = Registry(
         "residual": "lepta.models.hybrid.residual:Residual",
         "leaf-linear": "lepta.models.hybrid.leaves:LeafLinear",
         "kernel": "lepta.models.kernels.learner:Kernel",
+        "neighbours": "lepta.models.kernels.neighbours:Neighbours",
         "trees": "lepta.models.trees:Trees",
         "factorization": "lepta.models.factorization:Factorization",
         "transitions": "lepta.models.transitions:Transitions",
