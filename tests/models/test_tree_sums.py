@@ -1,10 +1,13 @@
 """Trees of several models, side by side in one node, give the weighted sum of their scores."""
 
+import pickle
+import time
+
 import numpy as np
 import onnx
 import pytest
 
-from lepta.core.events import Context
+from lepta.core.events import Context, StageFinished
 from lepta.data import Dataset
 from lepta.models.front.front import TABLE
 from lepta.models.front.shared import share_rows, shared_part
@@ -16,7 +19,12 @@ from lepta.models.trees.total import Lookup, TreeSum
 from lepta.runtime.session import open_session
 
 LEVELS = {"binary": [0.0], "multiclass": [-0.5, 0.8], "ordinal": [-0.5, 0.5]}
-SMALL = {"rounds": 12, "min_rows": 5}
+SMALL = {
+    "trees": {"rounds": 12, "min_rows": 5},
+    "xgboost": {"rounds": 12, "min_weight": 0.5},
+    "catboost": {"rounds": 12, "few": 4},
+}
+CASES = [(name, task) for name in SMALL for task in ("binary", "multiclass", "regression")]
 
 
 def dataset(task: str, count: int = 240) -> Dataset:
@@ -35,7 +43,7 @@ def bag(rows: Dataset, names: list[str]) -> tuple[list[Fitted], Context]:
     parts = [part for fold in folds for part in (np.setdiff1d(order, fold), fold)]
     context = share_rows(Context(threads=1), rows, parts)
     models = [
-        LEARNERS.get(name)(**SMALL).fit(
+        LEARNERS.get(name)(**SMALL[name]).fit(
             shared_part(context, 2 * k), shared_part(context, 2 * k + 1), rows.task, context
         )
         for name in names
@@ -46,8 +54,10 @@ def bag(rows: Dataset, names: list[str]) -> tuple[list[Fitted], Context]:
 
 def strange(x: np.ndarray) -> np.ndarray:
     """Return prepared rows, and some with values that were never seen."""
-    odd = np.array([[np.nan, 0, 0], [np.inf, 4, 3], [-3e38, 0, 1], [1e-40, 2, 0]], np.float32)
-    return np.vstack([x, odd])
+    odd = np.array([[np.nan, 0, 0], [3e38, 4, 3], [-3e38, 0, 1], [1e-40, 2, 0]], np.float32)
+    near = x[:40].copy()
+    near[:, 0] = np.nextafter(near[:, 0], np.float32(np.inf))
+    return np.vstack([x, near, odd])
 
 
 def graph_raw(model: Fitted, x: np.ndarray) -> tuple[np.ndarray, onnx.ModelProto]:
@@ -58,10 +68,10 @@ def graph_raw(model: Fitted, x: np.ndarray) -> tuple[np.ndarray, onnx.ModelProto
     return open_session(built.SerializeToString()).run(None, {"x": x})[0], built
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "quantile", "ordinal"])
-def test_a_bag_is_one_node(task: str) -> None:
+@pytest.mark.parametrize(("name", "task"), [*CASES, ("trees", "quantile"), ("trees", "ordinal")])
+def test_a_bag_is_one_node(name: str, task: str) -> None:
     rows = dataset(task)
-    models, context = bag(rows, ["trees"])
+    models, context = bag(rows, [name])
     weights = [0.5, 0.3, 0.4]
     whole = models[0].combine(models[1:], weights)
     assert isinstance(whole, TreesFitted)
@@ -73,6 +83,55 @@ def test_a_bag_is_one_node(task: str) -> None:
     assert [node.op_type for node in built.graph.node].count("TreeEnsemble") == 1
     twice = whole.combine([whole], [0.5, 0.5])
     np.testing.assert_allclose(twice.raw({TABLE: x}), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_models_of_all_libraries_are_one_node(task: str) -> None:
+    rows = dataset(task)
+    models, context = bag(rows, list(SMALL))
+    weights = np.random.default_rng(0).random(len(models)).tolist()
+    whole = pickle.loads(pickle.dumps(models[0].combine(models[1:], weights)))
+    x = strange(models[0].front.run(rows, context)[TABLE])
+    wanted = sum(w * m.raw({TABLE: x}) for w, m in zip(weights, models, strict=True))
+    scores, built = graph_raw(whole, x)
+    np.testing.assert_allclose(scores, wanted, rtol=1e-5, atol=1e-5)
+    assert [node.op_type for node in built.graph.node].count("TreeEnsemble") == 1
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_a_fit_repeats_itself(name: str, task: str) -> None:
+    rows = dataset(task, 120)
+    first, second = (bag(rows, [name])[0][0] for _ in range(2))
+    x = first.front.run(rows, Context())[TABLE]
+    np.testing.assert_array_equal(first.raw({TABLE: x}), second.raw({TABLE: x}))
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_a_fit_stops_in_time(name: str, task: str) -> None:
+    rows, other = dataset(task, 4000), dataset(task, 400)
+    learner = LEARNERS.get(name)(rounds=100_000, patience=100_000)
+    seconds: list[float] = []
+
+    def report(event: object) -> None:
+        if isinstance(event, StageFinished) and event.stage == name:
+            seconds.append(event.seconds)
+
+    context = Context(threads=1, deadline=time.monotonic() + 1.0, report=report)
+    fitted = learner.fit(rows, other, rows.task, context)
+    assert time.monotonic() < context.deadline + 1.0
+    assert len(seconds) == 1
+    assert np.isfinite(fitted.raw_of(other, Context())).all()
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_one_answer_is_given_to_every_row(name: str, task: str) -> None:
+    rows = dataset(task)
+    same = rows.keep(np.asarray(rows.targets(rows.task)) == rows.targets(rows.task)[0])
+    fitted = LEARNERS.get(name)(**SMALL[name]).fit(same, rows, rows.task, Context(threads=1))
+    answers = fitted.scores(rows, Context())
+    np.testing.assert_allclose(answers, np.broadcast_to(answers[:1], answers.shape))
+    x = fitted.front.run(rows, Context())[TABLE]
+    np.testing.assert_allclose(graph_raw(fitted, x)[0], fitted.raw({TABLE: x}), rtol=1e-6)
 
 
 def test_models_of_different_rows_are_not_added_up() -> None:

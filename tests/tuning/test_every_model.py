@@ -256,6 +256,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "tabm": {"network.epochs": 3, "network.width": 8},
     "residual": {"trees.rounds": 5, "trees.min_rows": 3},
     "leaf-linear": {"trees.rounds": 5, "trees.min_rows": 3},
+    "xgboost": {"rounds": 5, "min_weight": 0.5},
+    "catboost": {"rounds": 5, "depth": 3},
     "isolation-forest": {"trees": 5},
     "patchcore": {"images": 8, "memory": 20},
     "factorization": {"rank": 2, "passes": 2, "strengths": (2.0,)},

@@ -34,6 +34,8 @@ LEARNERS = Registry(
         "kernel": "lepta.models.kernels.learner:Kernel",
         "neighbours": "lepta.models.kernels.neighbours:Neighbours",
         "trees": "lepta.models.trees:Trees",
+        "xgboost": "lepta.models.trees:XGBoost",
+        "catboost": "lepta.models.trees:CatBoost",
         "factorization": "lepta.models.factorization:Factorization",
         "transitions": "lepta.models.transitions:Transitions",
         "bag": "lepta.models.bag:Bag",

@@ -1,5 +1,7 @@
-"""Gradient-boosted trees by LightGBM."""
+"""Trees: boosters and forests of several libraries, all of them one kind of model."""
 
+from lepta.models.trees.extreme import XGBoost
 from lepta.models.trees.learner import Trees
+from lepta.models.trees.symmetric import CatBoost
 
-__all__ = ["Trees"]
+__all__ = ["CatBoost", "Trees", "XGBoost"]

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lepta.core.events import Context
+from lepta.core.events import Context, Stage
 from lepta.core.schema import Schema
 from lepta.models.front import Front, fit_front
 from lepta.models.front.front import PLAIN, TABLE
 from lepta.models.graph import Graph
 from lepta.models.learner import ANSWERS, Fitted, Learner, row_weights
+from lepta.models.trees.ensemble import Ensemble
 from lepta.models.trees.total import TreeSum
 from lepta.tasks import Task
 
@@ -78,6 +79,45 @@ class Grown(ABC):
     @abstractmethod
     def recipe(self) -> dict[str, Any]:
         """Return what the files do not tell, for JSON."""
+
+
+@dataclass(frozen=True, eq=False)
+class Flat(Grown):
+    """One score for every row: the training rows have one answer.
+
+    Attributes:
+        score: raw scores, (targets,).
+    """
+
+    score: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, learner: TreeLearner, task: Task, rows: Rows) -> Flat | None:
+        """Return the scores of rows that have one answer, else None."""
+        if task.name not in ANSWERS or (rows.y != rows.y[0]).any():
+            return None
+        columns = rows.x.shape[1]
+        if not task.is_classification:
+            return cls(learner, columns, rows.y[:1].astype(np.float64))
+        counts = np.bincount(rows.y, minlength=task.width) + 0.5
+        logs = np.log(counts / counts.sum())
+        return cls(learner, columns, logs[1:] - logs[:1] if task.width == 2 else logs)
+
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        return (1,)
+
+    def raw(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.tile(self.score, (len(x), 1))
+
+    def total(self) -> TreeSum:
+        return TreeSum(Ensemble.constant(0.0), self.score, self.columns)
+
+    def files(self) -> dict[str, bytes]:
+        return {}
+
+    def recipe(self) -> dict[str, Any]:
+        return {"learner": "trees", "score": self.score.tolist()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +212,6 @@ class TreeLearner(Learner):
         weights = row_weights(data, task, balance=balanced)
         return Rows(front.run(data, context)[TABLE], data.targets(task), weights)
 
-    @abstractmethod
     def grow(
         self,
         front: Front,
@@ -182,7 +221,21 @@ class TreeLearner(Learner):
         rounds: tuple[int, ...] | None,
         context: Context,
     ) -> Grown:
-        """Grow trees.
+        """Grow trees; see :meth:`learn`."""
+        flat = Flat.of(self, task, train)
+        return flat or self.learn(front, task, train, valid, rounds, context)
+
+    @abstractmethod
+    def learn(
+        self,
+        front: Front,
+        task: Task,
+        train: Rows,
+        valid: Rows | None,
+        rounds: tuple[int, ...] | None,
+        context: Context,
+    ) -> Grown:
+        """Grow trees on rows that have more than one answer.
 
         Args:
             front: the preprocessing that made the rows.
@@ -192,3 +245,9 @@ class TreeLearner(Learner):
             rounds: of each model within; None for as many as the learner's options allow.
             context: seed, threads, deadline, progress.
         """
+
+
+def advance(stage: Stage, losses: Mapping[str, Sequence[float]]) -> None:
+    """Say that a round is done, and the last of the validation losses so far, if there are any."""
+    figures = [float(values[-1]) for values in losses.values()]
+    stage.advance(1, **({"loss": figures[0]} if figures else {}))

@@ -117,7 +117,7 @@ class Trees(TreeLearner):
     def balances(self, task: Task) -> bool:
         return super().balances(task) or task.name == "multilabel"
 
-    def grow(
+    def learn(
         self,
         front: Front,
         task: Task,
@@ -158,7 +158,7 @@ class Trees(TreeLearner):
         rounds: int,
         context: Context,
     ) -> Any:
-        """Return a LightGBM booster of ``objective`` (its parameters); see :meth:`grow`.
+        """Return a LightGBM booster of ``objective`` (its parameters); see :meth:`learn`.
 
         Columns in ``categorical`` hold codes.
         """

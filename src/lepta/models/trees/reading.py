@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lepta.core.errors import ExportError
-from lepta.models.trees.ensemble import Ensemble, floor32
+from lepta.models.trees.ensemble import Ensemble, below32, floor32
 
 _CATEGORICAL, _DEFAULT_LEFT, _MISSING = 1, 2, 12
 """Bits of LightGBM's ``decision_type``; how missing values are known is in the last two."""
@@ -83,4 +84,106 @@ def read_tree(tree: Any, values: NDArray[np.float64], target: int = 0) -> Ensemb
         (place[tree.children_left[~is_leaf]], place[tree.children_right[~is_leaf]]),
         values[is_leaf],
         target,
+    )
+
+
+def read_catboost(
+    document: dict[str, Any],
+) -> tuple[Ensemble, NDArray[np.float64], NDArray[np.float64] | None]:
+    """Read what ``CatBoost.save_model(format="json")`` wrote.
+
+    Returns:
+        The trees, the bias (targets,), and raw scores by leaf if there is more than one target;
+        the leaves of each tree then hold their number, for a target of the tree's own.
+    """
+    scale, bias = document["scale_and_bias"]
+    targets = len(bias)
+    nan_left = np.array(
+        [f["nan_value_treatment"] != "AsTrue" for f in document["features_info"]["float_features"]]
+    )
+    trees, vectors, first = [], [], 0
+    for number, entry in enumerate(document["oblivious_trees"]):
+        values = np.array(entry["leaf_values"]) * scale
+        target = 0
+        if targets > 1:
+            vectors.append(values.reshape(-1, targets))
+            values, target = first + np.arange(len(vectors[-1])), targets + number
+            first += len(vectors[-1])
+        trees.append(_read_levels(entry["splits"] or [], nan_left, values, target))
+    return Ensemble.join(trees), np.array(bias), np.concatenate(vectors) if vectors else None
+
+
+def _read_levels(
+    splits: list[dict[str, Any]], nan_left: NDArray[Any], values: NDArray[Any], target: int
+) -> Ensemble:
+    """Return a tree that asks all rows the same questions, as one of nodes.
+
+    Its last question is asked first: leaves then lie in order, with the first as lowest bit.
+    """
+    if any(split["split_type"] != "FloatFeature" for split in splits):
+        raise ExportError("Of CatBoost's questions, only those about numbers have a graph.")
+    asked = splits[::-1]
+    level = np.repeat(np.arange(len(asked)), 2 ** np.arange(len(asked)))
+    column = np.array([split["float_feature_index"] for split in asked], np.int64)
+    border = np.array([split["border"] for split in asked], np.float32)
+    inner = len(level)
+    children = [2 * np.arange(inner) + side for side in (1, 2)]
+    left, right = (np.where(child < inner, child, ~(child - inner)) for child in children)
+    return Ensemble.of_thresholds(
+        column[level], border[level], nan_left[column[level]], (left, right), values, target
+    )
+
+
+def read_xgboost(document: dict[str, Any]) -> tuple[Ensemble, NDArray[np.float64]]:
+    """Read what ``Booster.save_raw("json")`` gives.
+
+    Returns:
+        The trees, and the bias (targets,).
+    """
+    learner = document["learner"]
+    known = learner["learner_model_param"]
+    start = np.atleast_1d(np.array(json.loads(known["base_score"]), np.float64))
+    if learner["objective"]["name"] == "binary:logistic":
+        start = np.log(start / (1 - start))
+    model = learner["gradient_booster"]["model"]
+    trees = [
+        _read_nodes(tree, target)
+        for tree, target in zip(model["trees"], model["tree_info"], strict=True)
+    ]
+    targets = max(1, int(known["num_class"]))
+    return Ensemble.join(trees), np.broadcast_to(start, targets).copy()
+
+
+def _read_nodes(tree: dict[str, Any], target: int) -> Ensemble:
+    children = np.array([tree["left_children"], tree["right_children"]], np.int64)
+    conditions = np.array(tree["split_conditions"], np.float32)
+    is_leaf = children[0] < 0
+    if len(conditions) == 1:
+        return Ensemble.constant(float(conditions[0]), target)
+    inner = ~is_leaf
+    place = np.where(is_leaf, ~(np.cumsum(is_leaf) - 1), np.cumsum(inner) - 1)
+    left, right = place[children[:, inner]]
+    in_set = np.array(tree["split_type"], np.bool_)
+    counts = np.zeros(len(conditions), np.int64)
+    counts[np.array(tree["categories_nodes"], np.int64)] = tree["categories_sizes"]
+    order = np.argsort(np.array(tree["categories_nodes"], np.int64))
+    members = [
+        tree["categories"][begin : begin + size]
+        for begin, size in np.array(
+            [tree["categories_segments"], tree["categories_sizes"]], np.int64
+        ).T[order]
+    ]
+    missing_left = np.array(tree["default_left"], np.bool_)
+    swapped = in_set[inner]  # codes of a set go right
+    return Ensemble.of(
+        roots=[0],
+        column=np.array(tree["split_indices"])[inner],
+        threshold=np.where(swapped, np.float32(0), below32(conditions[inner])),
+        missing_left=missing_left[inner] & ~swapped,
+        left=np.where(swapped, right, left),
+        right=np.where(swapped, left, right),
+        counts=counts[inner],
+        members=np.concatenate(members) if members else [],
+        values=conditions[is_leaf],
+        targets=np.full(int(is_leaf.sum()), target),
     )

@@ -76,6 +76,10 @@ class TreeSum:
             vectors=None if self.vectors is None else self.vectors * weight,
         )
 
+    def shifted(self, amount: float) -> TreeSum:
+        """Return the sum plus ``amount``."""
+        return replace(self, bias=self.bias + amount)
+
     @classmethod
     def add(cls, parts: Sequence[TreeSum]) -> TreeSum:
         """Return the sum of several over the same table."""
