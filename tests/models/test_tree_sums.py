@@ -23,6 +23,8 @@ SMALL = {
     "trees": {"rounds": 12, "min_rows": 5},
     "xgboost": {"rounds": 12, "min_weight": 0.5},
     "catboost": {"rounds": 12, "few": 4},
+    "forest": {"trees": 8, "few": 4},
+    "extra-trees": {"trees": 8, "few": 4},
 }
 CASES = [(name, task) for name in SMALL for task in ("binary", "multiclass", "regression")]
 
@@ -109,7 +111,9 @@ def test_a_fit_repeats_itself(name: str, task: str) -> None:
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_a_fit_stops_in_time(name: str, task: str) -> None:
     rows, other = dataset(task, 4000), dataset(task, 400)
-    learner = LEARNERS.get(name)(rounds=100_000, patience=100_000)
+    forest = name in ("forest", "extra-trees")
+    endless = {"trees": 100_000} if forest else {"rounds": 100_000, "patience": 100_000}
+    learner = LEARNERS.get(name)(**endless)
     seconds: list[float] = []
 
     def report(event: object) -> None:

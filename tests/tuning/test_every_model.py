@@ -258,6 +258,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "leaf-linear": {"trees.rounds": 5, "trees.min_rows": 3},
     "xgboost": {"rounds": 5, "min_weight": 0.5},
     "catboost": {"rounds": 5, "depth": 3},
+    "forest": {"trees": 5},
+    "extra-trees": {"trees": 5},
     "isolation-forest": {"trees": 5},
     "patchcore": {"images": 8, "memory": 20},
     "factorization": {"rank": 2, "passes": 2, "strengths": (2.0,)},

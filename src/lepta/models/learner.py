@@ -36,6 +36,8 @@ LEARNERS = Registry(
         "trees": "lepta.models.trees:Trees",
         "xgboost": "lepta.models.trees:XGBoost",
         "catboost": "lepta.models.trees:CatBoost",
+        "forest": "lepta.models.trees:Forest",
+        "extra-trees": "lepta.models.trees:ExtraTrees",
         "factorization": "lepta.models.factorization:Factorization",
         "transitions": "lepta.models.transitions:Transitions",
         "bag": "lepta.models.bag:Bag",

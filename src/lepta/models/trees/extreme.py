@@ -41,7 +41,7 @@ class Extreme(Grown):
         return TreeSum(ensemble, bias, self.columns).scaled(self.scale).shifted(self.center)
 
     def files(self) -> dict[str, bytes]:
-        return {"xgboost.ubj": bytes(self.model.save_raw("ubj"))}
+        return {"xgboost.json": bytes(self.model.save_raw("json"))}
 
     def recipe(self) -> dict[str, Any]:
         return {"learner": "xgboost", "center": self.center, "scale": self.scale}
@@ -78,7 +78,7 @@ class XGBoost(TreeLearner):
         task: Task,
         train: Rows,
         valid: Rows | None,
-        rounds: tuple[int, ...] | None,
+        rounds: tuple[float, ...] | None,
         context: Context,
     ) -> Extreme:
         try:
@@ -103,7 +103,7 @@ class XGBoost(TreeLearner):
 
         data = matrix(train)
         watched = valid is not None and len(valid.y) > 0
-        limit = rounds[0] if rounds else self.rounds
+        limit = round(rounds[0]) if rounds else self.rounds
         with context.stage("xgboost", total=limit, unit="round") as stage:
             callbacks = [_progress(stage, context, stops=watched)]
             if watched:

@@ -61,8 +61,8 @@ class Grown(ABC):
 
     @property
     @abstractmethod
-    def rounds(self) -> tuple[int, ...]:
-        """How many rounds were best, one number for each model within."""
+    def rounds(self) -> tuple[float, ...]:
+        """What the validation rows chose: rounds of each model within, or a forest's numbers."""
 
     @abstractmethod
     def raw(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -94,7 +94,7 @@ class Flat(Grown):
     @classmethod
     def of(cls, learner: TreeLearner, task: Task, rows: Rows) -> Flat | None:
         """Return the scores of rows that have one answer, else None."""
-        if task.name not in ANSWERS or (rows.y != rows.y[0]).any():
+        if task.name not in ANSWERS or rows.start is not None or (rows.y != rows.y[0]).any():
             return None
         columns = rows.x.shape[1]
         if not task.is_classification:
@@ -104,8 +104,8 @@ class Flat(Grown):
         return cls(learner, columns, logs[1:] - logs[:1] if task.width == 2 else logs)
 
     @property
-    def rounds(self) -> tuple[int, ...]:
-        return (1,)
+    def rounds(self) -> tuple[float, ...]:
+        return ()
 
     def raw(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.tile(self.score, (len(x), 1))
@@ -172,8 +172,8 @@ class TreesFitted(Fitted):
             known.setdefault(member.learner, []).append(number)
         members, weights = [], []
         for position, (learner, numbers) in enumerate(known.items()):
-            counts = np.median([self.members[n].rounds for n in numbers], axis=0)
-            rounds = tuple(max(1, round(count)) for count in counts)
+            chosen = [self.members[n].rounds for n in numbers if self.members[n].rounds]
+            rounds = tuple(np.median(chosen, axis=0).tolist()) if chosen else None
             data = learner.prepared(self.front, rows, self.task, context)
             share = context.share(len(known) - position)
             members.append(learner.grow(self.front, self.task, data, None, rounds, share))
@@ -218,7 +218,7 @@ class TreeLearner(Learner):
         task: Task,
         train: Rows,
         valid: Rows | None,
-        rounds: tuple[int, ...] | None,
+        rounds: tuple[float, ...] | None,
         context: Context,
     ) -> Grown:
         """Grow trees; see :meth:`learn`."""
@@ -232,7 +232,7 @@ class TreeLearner(Learner):
         task: Task,
         train: Rows,
         valid: Rows | None,
-        rounds: tuple[int, ...] | None,
+        rounds: tuple[float, ...] | None,
         context: Context,
     ) -> Grown:
         """Grow trees on rows that have more than one answer.
@@ -242,7 +242,7 @@ class TreeLearner(Learner):
             task: what is learned.
             train: rows to learn from.
             valid: rows that tell when to stop; None for exactly ``rounds``.
-            rounds: of each model within; None for as many as the learner's options allow.
+            rounds: what :attr:`Grown.rounds` told; None for what the options say.
             context: seed, threads, deadline, progress.
         """
 

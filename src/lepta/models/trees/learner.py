@@ -123,7 +123,7 @@ class Trees(TreeLearner):
         task: Task,
         train: Rows,
         valid: Rows | None,
-        rounds: tuple[int, ...] | None,
+        rounds: tuple[float, ...] | None,
         context: Context,
     ) -> Boosted:
         """Boost, one booster for each part of the target, each stopped early on its own.
@@ -133,7 +133,7 @@ class Trees(TreeLearner):
         center, scale = center_and_scale(train.y) if task.name in NUMBERS else (0.0, 1.0)
         parts = parts_of(task, train.y, center, scale)
         watch = [None] * len(parts) if valid is None else parts_of(task, valid.y, center, scale)
-        limits = rounds or (self.rounds,) * len(parts)
+        limits = [round(n) for n in rounds or (self.rounds,) * len(parts)]
         categorical, boosters = list(front.categorical), []
         for number, (part, held, limit) in enumerate(zip(parts, watch, limits, strict=True)):
             if part.constant is not None:

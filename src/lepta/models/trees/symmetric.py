@@ -53,22 +53,22 @@ class Symmetric(Grown):
         return np.asarray(scores, np.float64).reshape(len(x), -1) * self.scale + self.center
 
     def total(self) -> TreeSum:
-        ensemble, bias, vectors = read_catboost(json.loads(self._saved("json")))
+        ensemble, bias, vectors = read_catboost(json.loads(self._saved()))
         restored = self.encoding.restored(ensemble)
         plain = TreeSum(restored, bias, self.columns, vectors, self.encoding.lookups)
         return plain.scaled(self.scale).shifted(self.center)
 
     def files(self) -> dict[str, bytes]:
-        return {"catboost.cbm": self._saved("cbm"), **self.encoding.files()}
+        return {"catboost.json": self._saved(), **self.encoding.files()}
 
     def recipe(self) -> dict[str, Any]:
         return {"learner": "catboost", "center": self.center, "scale": self.scale}
 
-    def _saved(self, form: str) -> bytes:
-        """Return the model as a file of CatBoost, which writes to paths only."""
+    def _saved(self) -> bytes:
+        """Return the model as the JSON of CatBoost, which writes to paths only."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model"
-            self.model.save_model(str(path), format=form)
+            self.model.save_model(str(path), format="json")
             return path.read_bytes()
 
 
@@ -103,7 +103,7 @@ class CatBoost(TreeLearner):
         task: Task,
         train: Rows,
         valid: Rows | None,
-        rounds: tuple[int, ...] | None,
+        rounds: tuple[float, ...] | None,
         context: Context,
     ) -> Symmetric:
         try:
@@ -121,7 +121,7 @@ class CatBoost(TreeLearner):
         watch = None
         if valid is not None and len(valid.y):
             watch = pool(encoding.run(valid.x), valid)
-        limit = rounds[0] if rounds else self.rounds
+        limit = round(rounds[0]) if rounds else self.rounds
         model = Model(self._parameters(task, limit, watch is not None, context))
         with context.stage("catboost", total=limit, unit="round") as stage:
             progress = _Progress(stage, context, stops=watch is not None)
