@@ -6,6 +6,8 @@ import time
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lepta.core.events import Context, StageFinished
 from lepta.data import Dataset
@@ -152,6 +154,31 @@ def test_a_bag_is_fitted_again_as_one_model() -> None:
     np.testing.assert_allclose(again.weights, [1.0])
     files = again.workshop()
     assert files.keys() == {"workshop/lightgbm.txt", "workshop/recipe.json"}
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), depth=st.integers(1, 4))
+def test_pruned_trees_give_the_same(seed: int, depth: int) -> None:
+    rng = np.random.default_rng(seed)
+    inner = 2**depth - 1
+    children = [2 * np.arange(inner) + side for side in (1, 2)]
+    left, right = (np.where(child < inner, child, ~(child - inner)) for child in children)
+    trees = [
+        Ensemble.of_thresholds(
+            rng.integers(0, 2, inner), rng.random(inner), rng.random(inner) < 0.5, (left, right),
+            rng.integers(0, 2, inner + 1), target,
+        )
+        for target in (0, 1, 1)
+    ]  # fmt: skip
+    whole = Ensemble.join(trees)
+    pruned = whole.pruned()
+    assert len(pruned.column) <= len(whole.column)
+    x = rng.random((50, 2)).astype(np.float32)
+    x[:10, 0] = np.nan
+    plain, fewer = (_scores(TreeSum(each, np.zeros(2), 2), x) for each in (whole, pruned))
+    np.testing.assert_array_equal(plain, fewer)
+    ends = pruned.left[np.setdiff1d(np.arange(len(pruned.left)), pruned.roots)]
+    assert (ends < len(pruned.left)).all()
 
 
 def _some(rng: np.random.Generator, picked: bool) -> TreeSum:

@@ -112,6 +112,48 @@ class Ensemble:
         ]
         return cls(*(np.concatenate([getattr(p, f.name) for p in moved]) for f in fields(cls)))
 
+    def pruned(self) -> Ensemble:
+        """Return the same without questions whose answer makes no difference."""
+        left, right = self.left.copy(), self.right.copy()
+        gone = np.zeros(len(left), np.bool_)
+        asked = np.setdiff1d(np.arange(len(left)), self.roots)
+        while True:
+            ends = (left[asked] < 0) & (right[asked] < 0)
+            first, second = (np.where(ends, ~child[asked], 0) for child in (left, right))
+            same = (self.values[first] == self.values[second]) & ends
+            same &= self.targets[first] == self.targets[second]
+            if not same.any():
+                break
+            numbers = np.arange(len(left))
+            numbers[asked[same]] = left[asked[same]]
+            gone[asked[same]] = True
+            left, right = (np.where(c < 0, c, numbers[np.maximum(c, 0)]) for c in (left, right))
+            asked = asked[~same]
+        return self._without(gone, left, right)
+
+    def _without(
+        self, gone: NDArray[np.bool_], left: NDArray[np.int64], right: NDArray[np.int64]
+    ) -> Ensemble:
+        """Return the ensemble with other children, nodes that are gone and lone leaves left out."""
+        kept = np.cumsum(~gone) - 1
+        children = np.concatenate([left[~gone], right[~gone]])
+        used, place = np.unique(~children[children < 0], return_inverse=True)
+        moved = kept[np.maximum(children, 0)]
+        moved[children < 0] = ~place
+        return replace(
+            self,
+            roots=kept[self.roots],
+            column=self.column[~gone],
+            threshold=self.threshold[~gone],
+            missing_left=self.missing_left[~gone],
+            left=moved[: len(moved) // 2],
+            right=moved[len(moved) // 2 :],
+            counts=self.counts[~gone],
+            members=self.members[~np.repeat(gone, self.counts)],
+            values=self.values[used],
+            targets=self.targets[used],
+        )
+
     def emit(self, graph: Graph, matrix: str, width: int) -> str:
         """Add the node; return the name of the sums of leaves (rows, width)."""
         return graph.op(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lepta.core.errors import missing_extra
 from lepta.core.events import Context, Stage
+from lepta.core.space import Choice, Range
 from lepta.models.front import Front
 from lepta.models.learner import VECTORS, center_and_scale
 from lepta.models.trees.ensemble import Ensemble
@@ -101,16 +102,18 @@ class Trees(TreeLearner):
         rounds: boosting rounds at the most.
         patience: rounds without a better validation loss after which to stop.
         learning_rate, leaves, min_rows, columns, rows, l2: as in LightGBM.
+        extra: draw the threshold of each question at random, and choose among those.
     """
 
     rounds: int = 2000
     patience: int = 50
-    learning_rate: float = 0.03
-    leaves: int = 15
-    min_rows: int = 40
-    columns: float = 0.5
-    rows: float = 0.8
-    l2: float = 5.0
+    learning_rate: Annotated[float, Range(0.01, 0.3, log=True)] = 0.03
+    leaves: Annotated[int, Range(4, 128, log=True)] = 15
+    min_rows: Annotated[int, Range(2, 100, log=True)] = 40
+    columns: Annotated[float, Range(0.3, 1.0)] = 0.5
+    rows: Annotated[float, Range(0.5, 1.0)] = 0.8
+    l2: Annotated[float, Range(0.01, 50.0, log=True)] = 5.0
+    extra: Annotated[bool, Choice(False, True)] = False
 
     tasks: ClassVar[frozenset[str]] = VECTORS | {"ranking"}
 
@@ -187,6 +190,7 @@ class Trees(TreeLearner):
             "bagging_fraction": self.rows,
             "bagging_freq": 1,
             "lambda_l2": self.l2,
+            "extra_trees": self.extra,
             "max_cat_to_onehot": 8,
             "seed": context.seed,
             "deterministic": True,

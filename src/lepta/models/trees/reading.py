@@ -106,11 +106,13 @@ def read_catboost(
         values = np.array(entry["leaf_values"]) * scale
         target = 0
         if targets > 1:
-            vectors.append(values.reshape(-1, targets))
-            values, target = first + np.arange(len(vectors[-1])), targets + number
-            first += len(vectors[-1])
+            rows, place = np.unique(values.reshape(-1, targets), axis=0, return_inverse=True)
+            vectors.append(rows)
+            values, target = first + place, targets + number
+            first += len(rows)
         trees.append(_read_levels(entry["splits"] or [], nan_left, values, target))
-    return Ensemble.join(trees), np.array(bias), np.concatenate(vectors) if vectors else None
+    ensemble = Ensemble.join(trees).pruned()  # many leaves hold no row, and add nothing
+    return ensemble, np.array(bias), np.concatenate(vectors) if vectors else None
 
 
 def _read_levels(
