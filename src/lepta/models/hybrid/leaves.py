@@ -126,7 +126,7 @@ class LeafLinearFitted(LinearAndTrees):
     def refit(self, rows: Dataset, context: Context) -> LeafLinearFitted:
         seen = table_rows(self.front, rows, self.task, context, balance=self.learner.balance)
         limits, trees = usual_rounds(self.then), self.learner.trees
-        grown = trees.grow(self.front, self.task, Rows(*seen), None, limits, context)
+        grown = trees.learn(self.front, self.task, Rows(*seen), None, limits, context)
         joint = _Joint(self.first.basis, Leaves.of(grown), self.task)
         weights = joint.fit(seen, self.first.strength)
         return joint.model(self.front, self.learner, *weights, self.first.strength)
@@ -152,7 +152,7 @@ class LeafLinear(Learner):
         seen = table_rows(front, train, task, context, balance=self.balance)
         watched = table_rows(front, valid, task, context)
         half = context.share(2)
-        grown = self.trees.grow(front, task, Rows(*seen), Rows(*watched), None, half)
+        grown = self.trees.learn(front, task, Rows(*seen), Rows(*watched), None, half)
         joint = _Joint(basis_of(front), Leaves.of(grown), task)
         best: tuple[float, LeafLinearFitted] | None = None
         with context.stage("leaves", total=len(STRENGTHS), unit="strength") as stage:
