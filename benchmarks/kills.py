@@ -1,6 +1,7 @@
 """Kill workers and whole jobs at random moments: each run must end with the bits of a quiet one.
 
 python benchmarks/kills.py [--engine local|ray|all] [--kills 50] [--seed 0]
+python benchmarks/kills.py --tuning [--kills 30] [--seed 0]     # see study_kills.py
 
 Each run trains a small network with two workers in processes of its own, with a checkpoint every
 few steps. A kill is SIGKILL of a random worker or, each fifth, of the launching process, which is
@@ -173,8 +174,14 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--engine", default="local", choices=["local", "ray", "all"])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tuning", action="store_true", help="kill studies of lepta.tune")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.tuning:
+        from study_kills import study_bar
+
+        with tempfile.TemporaryDirectory() as home:
+            return 0 if study_bar(Path(home), options.kills, options.seed) else 1
     if options.work:
         work(options.work, options.engine)
         return 0
