@@ -248,6 +248,7 @@ FIELDS: dict[str, tuple[Kind, ...]] = {
     "patchcore": (Kind.IMAGE,),
     "neural": tuple(MAKERS),
     "transfer": (Kind.NUMBER, Kind.IMAGE, Kind.TEXT),
+    "embedded-trees": (Kind.NUMBER, Kind.IMAGE, Kind.TEXT),
     "bag": (Kind.NUMBER, Kind.TEXT),
 }
 """Kinds of field that a learner is tried on; the table alone by default."""
@@ -260,6 +261,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "catboost": {"rounds": 5, "depth": 3},
     "forest": {"trees": 5},
     "extra-trees": {"trees": 5},
+    "embedded-trees": {"trees.rounds": 5, "trees.min_rows": 3, "directions": 4},
     "isolation-forest": {"trees": 5},
     "patchcore": {"images": 8, "memory": 20},
     "factorization": {"rank": 2, "passes": 2, "strengths": (2.0,)},
@@ -287,7 +289,7 @@ def settings_of(learner: str, folders: dict[str, str] | None) -> dict[str, Any]:
     kind = LEARNERS.get(learner)
     if "loop" in getattr(kind, "__dataclass_fields__", ()):
         chosen |= ONCE
-    if folders is not None and learner == "transfer":
+    if folders is not None and learner in ("transfer", "embedded-trees"):
         chosen |= {"backbone": folders["image"], "text": folders["text"]}
     return chosen
 
@@ -370,7 +372,7 @@ def encoder_cases() -> list[Any]:
 def test_every_learner_answers_as_it_was_trained(
     learner: str, task: str, context: Context, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    needs = learner in ("transfer", "finetune")
+    needs = learner in ("transfer", "finetune", "embedded-trees")
     folders = request.getfixturevalue("folders") if needs else None
     settings = settings_of(learner, folders)
     fields = FIELDS.get(learner, TABLE)

@@ -31,6 +31,7 @@ LEARNERS = Registry(
         "spline": "lepta.models.hybrid.additive:Spline",
         "residual": "lepta.models.hybrid.residual:Residual",
         "leaf-linear": "lepta.models.hybrid.leaves:LeafLinear",
+        "embedded-trees": "lepta.models.hybrid.embedded:EmbeddedTrees",
         "kernel": "lepta.models.kernels.learner:Kernel",
         "neighbours": "lepta.models.kernels.neighbours:Neighbours",
         "trees": "lepta.models.trees:Trees",
