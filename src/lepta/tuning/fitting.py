@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 LEAST = {"train": 8, "valid": 2, "test": 2}
 """Rows that each split needs."""
-_RESERVE = 0.1
-"""Share of the time budget kept for export, evaluation and packing."""
+_RESERVE, _PACKING, _PACKING_ROW = 0.1, 6.0, 1e-4
+"""Time kept for export, evaluation and packing: a share of the budget, but no more than some
+seconds and a little for each row."""
 
 
 def fit(
@@ -127,7 +128,8 @@ def _fit(
     measured = dict(repeats[0].choices) if repeats is not None else {}
     context = replace(context, seed=options.seed, choices=measured)
     if options.time is not None:
-        context = replace(context, deadline=time.monotonic() + options.time * (1 - _RESERVE))
+        kept = min(options.time * _RESERVE, _PACKING + _PACKING_ROW * len(given))
+        context = replace(context, deadline=time.monotonic() + options.time - kept)
     data = require_trainable(given, drop_missing=options.drop_missing)
     data = require_trainable(prepare_splits(data, options))
     if repeats is not None:

@@ -20,6 +20,8 @@ _LEAST = 1e-4
 """Share of the loss by which a step must improve; else the smaller model is as good."""
 _LIGHT = 0.04
 """A weight below which a candidate is left out."""
+_ROWS = 10_000
+"""Held-out rows by which the weights are chosen, at the most."""
 _MOST = 24
 """Candidates that are looked at, the best ones."""
 
@@ -70,7 +72,9 @@ def choose_weights(board: Board, seed: int) -> Weighted:
     raws = [entry.raw(rows) for entry in entries]
     heats = [judge.temperature(raw, rows) for raw in raws]
     scaled = [raw / heat for raw, heat in zip(raws, heats, strict=True)]
-    weights = _bagged(scaled, judge, rows, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    some = slice(None) if len(rows) <= _ROWS else np.sort(rng.choice(len(rows), _ROWS, False))
+    weights = _bagged([raw[some] for raw in scaled], judge, rows[some], rng)
     kept = [k for k in np.argsort(-weights, kind="stable") if weights[k] >= _LIGHT]
     total = float(weights[kept].sum())
     chosen = [float(weights[k]) / total for k in kept]
