@@ -88,6 +88,37 @@ def decoded(
     return ready.array
 
 
+def kept(
+    name: str, key: Iterable[bytes], make: Callable[[], NDArray[Any]], context: Context
+) -> NDArray[Any]:
+    """Return an array that ``make`` makes, made once for all processes and kept on disk.
+
+    Args:
+        name: what it is, the name of a folder.
+        key: all that it is made from.
+        make: makes it; numbers only.
+        context: the folder of the cache.
+
+    Raises:
+        DataError: the disk is full, or may not be written to.
+    """
+    digest = hashlib.sha256()
+    for part in key:
+        digest.update(hashlib.sha256(part).digest())
+    folder = (context.cache or default_folder()) / name
+    path = folder / f"{digest.hexdigest()}.npy"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _only_one(path):
+            if not path.exists():
+                with atomic_write(path) as stream:
+                    np.save(stream, make(), allow_pickle=False)
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise _disk_error(folder, error) from error
+    return array
+
+
 def _check(data: Dataset, name: str, transform: access.Transform | None, key: str) -> None:
     kind = data.schema[name].kind
     if kind not in MEDIA:

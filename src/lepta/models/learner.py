@@ -157,6 +157,13 @@ class Learner(ABC):
     def unfit_for(self, schema: Schema, task: Task) -> str:
         """Return why the learner cannot take this data, or an empty string."""
 
+    def warm(self, rows: Dataset, context: Context) -> None:
+        """Put into the cache what every fit on some of ``rows`` needs: decoded files, features.
+
+        A search calls it once, with all threads, before its workers begin.
+        """
+        return
+
     @abstractmethod
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> Fitted:
         """Train on ``train``, watching ``valid``; keep to ``context.deadline``."""

@@ -143,6 +143,9 @@ class Transfer(Learner):
         weights, bias = best[1].fit(x, mirrored, y, task, known)
         return TransferFitted(front, task, weights, bias, best[1], self.balance)
 
+    def warm(self, rows: Dataset, context: Context) -> None:
+        _both_ways(self._front(rows, context)[0], rows, context)
+
     def _front(self, train: Dataset, context: Context) -> tuple[Front, Backbone | None]:
         """Return the preprocessing, and the network of images where there are some."""
         backbone = None

@@ -143,8 +143,11 @@ class Neural(Learner):
         """Return whether the encodings of several fields pass gates."""
         return True
 
-    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> NeuralFitted:
-        front = fit_front(
+    def warm(self, rows: Dataset, context: Context) -> None:
+        self._front(rows, context).run(rows, context)
+
+    def _front(self, train: Dataset, context: Context) -> Front:
+        return fit_front(
             train,
             style="dense",
             image=self.image_options(),
@@ -152,6 +155,9 @@ class Neural(Learner):
             gaps=self.gaps,
             context=context,
         )
+
+    def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> NeuralFitted:
+        front = self._front(train, context)
         seen = prepared_rows(front, train, task, context, balance=self.balance)
         watched = prepared_rows(front, valid, task, context)
         arrays = dict(zip(front.names, seen.arrays, strict=True))

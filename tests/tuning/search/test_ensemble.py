@@ -68,3 +68,12 @@ def test_without_a_result_there_is_no_ensemble(board):
     board.begin(Candidate("nothing"))
     with pytest.raises(TrainError, match="No candidate"):
         choose_weights(board, seed=0)
+
+
+def test_a_clearly_better_candidate_with_one_fold_is_not_passed_over(board):
+    rng = np.random.default_rng(1)
+    _fill(board, "whole", board.judge.y + 0.5 * rng.normal(size=400))
+    better = _fill(board, "slow", board.judge.y + 0.1 * rng.normal(size=400), folds=1)
+    chosen = choose_weights(board, seed=0)
+    assert chosen.level == 1
+    assert chosen.entries[0] is better

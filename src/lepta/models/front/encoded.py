@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lepta.core.errors import ConfigError
 from lepta.core.events import Context
 from lepta.core.schema import Field, Kind
+from lepta.data.cache import kept
 from lepta.models.front.base import Prepared
 from lepta.models.front.text import TextFront, read_length, texts_of
 from lepta.models.graph import Graph
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from lepta.data import Dataset
 
 _ROWS = 32
+_KEPT = 64
+"""Texts from which on their features are kept on disk, for other processes and later runs."""
 _REMEMBERED = 100_000
 """Texts whose features are kept: rows are prepared more than once in a fit."""
 
@@ -102,13 +105,20 @@ class EncodedTextFront(TextFront):
     def _encoded(
         self, ids: NDArray[Any], new: dict[bytes, int], context: Context
     ) -> dict[bytes, NDArray[np.float32]]:
-        session = open_session(self.graph().SerializeToString(), threads=context.threads or 1)
-        keys, rows = list(new), np.array(list(new.values()))
-        found: dict[bytes, NDArray[np.float32]] = {}
-        with context.stage(f"reading {self.source.name}", total=len(keys), unit="text") as stage:
-            for begin in range(0, len(keys), _ROWS):
-                part = rows[begin : begin + _ROWS]
-                (features,) = session.run(None, {self.tensor: ids[part]})
-                found.update(zip(keys[begin : begin + _ROWS], features, strict=True))
-                stage.advance(len(part))
-        return found
+        model, keys = self.graph().SerializeToString(), list(new)
+        rows = ids[np.array(list(new.values()))]
+
+        def encode() -> NDArray[np.float32]:
+            session = open_session(model, threads=context.threads or 1)
+            pieces = []
+            name = f"reading {self.source.name}"
+            with context.stage(name, total=len(rows), unit="text") as stage:
+                for begin in range(0, len(rows), _ROWS):
+                    (features,) = session.run(None, {self.tensor: rows[begin : begin + _ROWS]})
+                    pieces.append(features)
+                    stage.advance(len(features))
+            return np.concatenate(pieces)
+
+        few = len(rows) < _KEPT
+        made = encode() if few else kept("texts", (model, rows.tobytes()), encode, context)
+        return dict(zip(keys, np.asarray(made), strict=True))

@@ -16,6 +16,9 @@ from lepta.tuning.search.unit import Candidate
 
 Floats = NDArray[np.float64]
 
+_LOOKED_AT = 4
+"""Candidates whose folds are counted."""
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -157,11 +160,7 @@ class Board:
         return np.sort(np.concatenate(held))
 
     @property
-    def level(self) -> int:
-        """The folds that the ensemble rests on: those that the best candidate has done.
-
-        The best one is told by the first fold; rather than lose a better candidate that has not
-        come as far, fewer folds are used.
-        """
-        levels = (entry.level for entry in self.usable(1)[:2])
-        return min(max(levels, default=0), self.folds.each)
+    def levels(self) -> list[int]:
+        """How many folds the best candidates have done, the most first."""
+        found = {min(entry.level, self.folds.each) for entry in self.usable(1)[:_LOOKED_AT]}
+        return sorted(found, reverse=True)

@@ -18,6 +18,8 @@ _BAGS = 5
 _SHARE = 0.6
 _LEAST = 1e-4
 """Share of the loss by which a step must improve; else the smaller model is as good."""
+_CLEARLY = 0.02
+"""Share of the loss by which fewer folds must be better to be preferred."""
 _LIGHT = 0.04
 """A weight below which a candidate is left out."""
 _ROWS = 10_000
@@ -61,13 +63,29 @@ def choose_weights(board: Board, seed: int) -> Weighted:
     Forward selection with replacement (Caruana et al. 2004), several times over random parts of
     the candidates; the weights are averaged, which keeps them from fitting the held-out rows.
 
+    The more folds it rests on, the more the choice is worth; but a candidate that is clearly
+    better, and had no time for as many, is not passed over for that.
+
     Raises:
         TrainError: no candidate has held-out scores.
     """
-    level = board.level
-    entries = board.usable(level)[:_MOST]
-    if not entries:
+    levels = board.levels
+    if not levels:
         raise TrainError("No candidate could be fitted.", fix="Give more time.")
+    first = board.rows(1)
+    best = _choose(board, levels[0], seed)
+    least = best.measured(board.judge, first).loss
+    for level in levels[1:]:
+        found = _choose(board, level, seed)
+        loss = found.measured(board.judge, first).loss
+        if loss < least - _CLEARLY * abs(least):
+            best, least = found, loss
+    return best
+
+
+def _choose(board: Board, level: int, seed: int) -> Weighted:
+    """Return the weighted sum of the candidates that have done ``level`` folds."""
+    entries = board.usable(level)[:_MOST]
     rows, judge = board.rows(level), board.judge
     raws = [entry.raw(rows) for entry in entries]
     heats = [judge.temperature(raw, rows) for raw in raws]

@@ -6,12 +6,13 @@ import time
 
 from lepta.core.errors import TrainError
 from lepta.core.events import Context, Stage
+from lepta.core.schema import ARRAYS
 from lepta.engine import open_trials
 from lepta.engine.limits import usable_cores
 from lepta.engine.trials import Finished, Trials
 from lepta.models.learner import row_weights
 from lepta.tasks import Task
-from lepta.tuning.candidates import metric_to_choose_by
+from lepta.tuning.candidates import build_learner, metric_to_choose_by
 from lepta.tuning.options import FitOptions
 from lepta.tuning.search.board import Board, Judge
 from lepta.tuning.search.folding import Folds
@@ -24,6 +25,8 @@ _LOOK = 0.5
 """Seconds between two looks at the clock."""
 _GRACE = 1.5
 """Seconds that a unit may overrun, in which learners stop by themselves."""
+_WARM = 0.7
+"""Share of the time that must be left to prepare files for one more learner."""
 _PATIENCE = 60
 """Proposals without a better candidate after which to stop."""
 
@@ -64,6 +67,7 @@ class Search:
         Raises:
             TrainError: no candidate could be fitted.
         """
+        self._warm()
         arguments = (self.folds, self.task, self.options, self.context.cache)
         total = round(self.planner.left)
         with (
@@ -87,6 +91,13 @@ class Search:
                 fix="Give more time, or look at the data with `lepta check`.",
             )
         return self.board
+
+    def _warm(self) -> None:
+        """Decode files and compute features once, with all threads, while the first list waits."""
+        if any(field.kind in ARRAYS for field in self.folds.rows.schema.inputs):
+            for name in dict.fromkeys(c.learner for c in self.planner.waiting):
+                if self.planner.left > _WARM * (self.planner.end - self.planner.began):
+                    build_learner(name, self.options).warm(self.folds.rows, self.context)
 
     def _loop(self, workers: Trials, stage: Stage) -> None:
         shown = 0
