@@ -20,22 +20,10 @@ class Lepta(System):
         import lepta
 
         data = lepta.Dataset.read(job.train, target=job.target, group=job.group, task=job.task)
-        options = {"seed": job.seed, "threads": job.threads, "test": self._least_test()}
-        bundle = lepta.fit(data, time=job.budget, **options)
+        bundle = lepta.fit(data, time=job.budget, test=0, seed=job.seed, threads=job.threads)
         Path(job.model).mkdir(parents=True, exist_ok=True)
         bundle.save(Path(job.model) / "model.lepta")
         return {"chosen": bundle.manifest.lineage.config.get("learner")}
-
-    @staticmethod
-    def _least_test() -> float:
-        """Ask for no test rows of its own, or for few where there must be some."""
-        from lepta.core.errors import LeptaError
-        from lepta.tuning.options import FitOptions
-
-        try:
-            return float(FitOptions.parse({"test": 0}).test)
-        except LeptaError:
-            return 0.05
 
     def load(self, job: Job) -> Any:
         from lepta.runtime.predictor import Predictor
