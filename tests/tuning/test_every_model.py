@@ -267,6 +267,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "factorization": {"rank": 2, "passes": 2, "strengths": (2.0,)},
     "forecast-trees": {"trees.rounds": 5},
     "forecaster": {"hidden": 8, "local": 8, "batch": 16},
+    "hybrid-forecaster": {"hidden": 8, "local": 8, "batch": 16},
     "unet": {"encoder_options": {"widths": (4, 8)}, "width": 4},
     "neural": {"encoder_options": dict.fromkeys(NAMES.values(), SMALL), "size": 16},
     "cnn": {"encoder_options": {"image": SMALL, "table": SMALL}, "size": 16},
@@ -281,6 +282,7 @@ OWN: dict[tuple[str, bool], Any] = {
     ("keras", False): keras_dense,
 }
 SPECIAL = {"unet": masks, "forecaster": windows, "statistical": windows, "forecast-trees": windows,
+           "hybrid-forecaster": windows,
            "factorization": ratings}  # fmt: skip
 
 

@@ -47,6 +47,7 @@ LEARNERS = Registry(
         "statistical": "lepta.models.forecast.statistical:Statistical",
         "forecast-trees": "lepta.models.forecast.boosted:ForecastTrees",
         "forecaster": "lepta.training.forecasting:ForecastLearner",
+        "hybrid-forecaster": "lepta.training.forecasting:HybridForecastLearner",
         "neural": "lepta.training.neural:Mixed",
         "mlp": "lepta.training.neural:Mlp",
         "tabm": "lepta.training.tables.learner:TabM",

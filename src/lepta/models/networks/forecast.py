@@ -99,7 +99,7 @@ class Forecaster(nn.Module):
         ]
         told = self.local(torch.cat(parts, 2)).reshape(rows, count, shape.horizon, shape.quantiles)
         middle = (last + self.linear(own - last)).unsqueeze(3)
-        levels = _rising(told, middle).transpose(1, 2).reshape(rows, -1)
+        levels = rising(told, middle).transpose(1, 2).reshape(rows, -1)
         scores: Tensor = levels * self.scale + self.center
         return scores
 
@@ -114,7 +114,7 @@ class Forecaster(nn.Module):
         return own * known.to(own.device)
 
 
-def _rising(told: Tensor, middle: Tensor) -> Tensor:
+def rising(told: Tensor, middle: Tensor) -> Tensor:
     """Return quantiles around ``middle``: the centre of ``told``, and positive steps from it."""
     half = told.shape[3] // 2
     median = middle + told[..., half : half + 1]
