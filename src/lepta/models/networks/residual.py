@@ -83,6 +83,8 @@ class ResidualForecaster(nn.Module):
             nn.Linear(base.columns, hidden), nn.SiLU(), nn.Dropout(dropout),
             nn.Linear(hidden, _CONTEXT),
         )  # fmt: skip
+        self.linear = nn.Linear(length, self.horizon, bias=False)
+        nn.init.zeros_(self.linear.weight)
         last = nn.Linear(local, self.horizon * self.levels)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -126,7 +128,7 @@ class ResidualForecaster(nn.Module):
             context.unsqueeze(1).expand(-1, series, -1),
         ]
         told = self.local(torch.cat(parts, 2)).reshape(rows, series, self.horizon, self.levels)
-        off = rising(told + self.start, torch.zeros_like(middle).unsqueeze(3))
+        off = rising(told + self.start, self.linear(own - last).unsqueeze(3))
         if self.change is not None:
             change = (own[:, :, 1:] - own[:, :, :-1]).abs().mean(2, keepdim=True) + self.change
             off = off * change.unsqueeze(3)

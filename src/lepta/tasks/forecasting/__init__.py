@@ -42,7 +42,12 @@ class Forecasting(Task):
     )
     maximise: ClassVar[bool] = False
     one_answer: ClassVar[bool] = False
-    learners: ClassVar[tuple[str, ...]] = ("forecaster",)
+    learners: ClassVar[tuple[str, ...]] = (
+        "statistical",
+        "forecast-trees",
+        "forecaster",
+        "hybrid-forecaster",
+    )
     report: ClassVar[str] = "lepta.tasks.forecasting.report:PLOTS"
 
     @field_validator("quantiles", mode="before")

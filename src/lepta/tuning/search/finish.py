@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lepta.core.schema import Kind
 from lepta.data import Dataset
 from lepta.evaluation.measuring import measure_one
 from lepta.models.hybrid.blend import Blend
@@ -149,7 +150,15 @@ def _costs(fitted: Fitted, rows: Dataset) -> dict[str, Any]:
     from lepta.runtime.pack import pack, to_array
 
     one = rows.take(np.arange(1)).inputs()
-    given = pack(fields, {spec.name: to_array(spec, one[spec.name]) for spec in fields.inputs})
+    given = pack(
+        fields,
+        {
+            spec.name: np.asarray(one[spec.name], np.float32)
+            if spec.kind == Kind.SERIES
+            else to_array(spec, one[spec.name])
+            for spec in fields.inputs
+        },
+    )
     times = []
     for _ in range(25):
         began = time.perf_counter()

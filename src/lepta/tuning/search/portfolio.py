@@ -52,6 +52,8 @@ def portfolio(schema: Schema, task: Task) -> list[Candidate]:
             names += [entry for entry in entries if entry not in names]
     if kinds & set(PLAIN):
         names = [*names, *TABLES] if not kinds & ARRAYS else [*TABLES[:2], *names]
+    if task.learners:
+        names = [(name, {}) for name in task.learners]
     known = LEARNERS.names()
     return [
         Candidate(name, dict(settings), "first of its family")

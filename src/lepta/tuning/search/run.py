@@ -29,7 +29,7 @@ def searched(options: FitOptions, task: Task) -> bool:
     """Return whether a fit is a search: there is time, and nothing was chosen beforehand."""
     chosen = options.learner != "auto" or options.model is not None or bool(options.settings)
     enough = options.time is not None and options.time >= SHORTEST
-    return enough and not chosen and task.name in VECTORS
+    return enough and not chosen and task.name in {*VECTORS, "forecasting"}
 
 
 def search(
