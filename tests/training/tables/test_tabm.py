@@ -2,6 +2,7 @@
 
 import time
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ import lepta
 from lepta.core.events import Context
 from lepta.models.graph import Graph
 from lepta.models.linear import Linear, linear_loss
+from lepta.models.pieces import Pieces
 from lepta.runtime.session import open_session
 from lepta.training.tables.lean import LeanOptions, LeanRows, train_members
-from lepta.training.tables.learner import TabM
+from lepta.training.tables.learner import ENCODINGS, TabM
 from lepta.training.tables.members import Layer, Members
-from lepta.training.tables.pieces import Pieces
 
 FAST = LeanOptions(members=4, width=16, epochs=40)
 
@@ -39,19 +40,22 @@ def random_members(rng: np.random.Generator, groups: int, inputs: int) -> Member
     groups=st.integers(1, 3),
     rows=st.integers(1, 9),
     most=st.sampled_from([1, 2, 8]),
+    encoding=st.sampled_from(["pieces", "waves"]),
 )
-def test_the_graph_says_what_the_arrays_say(seed: int, groups: int, rows: int, most: int) -> None:
+def test_the_graph_says_what_the_arrays_say(
+    seed: int, groups: int, rows: int, most: int, encoding: str
+) -> None:
     rng = np.random.default_rng(seed)
     table = np.round(rng.normal(size=(30, 3)), 1).astype(np.float32)
     table[:, 2] = table[:, 2] > 0
-    pieces = Pieces.of(table, most)
-    members = random_members(rng, groups, 3 + len(pieces.columns))
+    encoded = ENCODINGS[encoding].of(table, most)
+    members = random_members(rng, groups, 3 + len(encoded.columns))
     graph = Graph()
     name = graph.input("x", "float32", (-1, 3))
-    graph.output(members.emit(graph, pieces.emit(graph, name)), "y", "float32", (-1, 2))
+    graph.output(members.emit(graph, encoded.emit(graph, name)), "y", "float32", (-1, 2))
     x = np.vstack([table[: rows - 1], rng.normal(0, 5, (1, 3))]).astype(np.float32)
     (got,) = open_session(graph.build().SerializeToString()).run(None, {"x": x})
-    np.testing.assert_allclose(got, members.raw(pieces.run(x)), atol=1e-3, rtol=1e-4)
+    np.testing.assert_allclose(got, members.raw(encoded.run(x)), atol=1e-3, rtol=1e-4)
 
 
 def test_a_sum_of_members_is_the_sum() -> None:
@@ -82,11 +86,12 @@ def waves(rows: int = 600) -> lepta.Dataset:
     return lepta.Dataset.read({**columns, "y": y}, target="y", task="regression")
 
 
-def test_what_lines_cannot_say_is_learned() -> None:
+@pytest.mark.parametrize("encoding", ["pieces", "waves"])
+def test_what_lines_cannot_say_is_learned(encoding: Literal["pieces", "waves"]) -> None:
     data = waves()
     parts = [data.take(rows) for rows in np.split(np.arange(600), [400, 500])]
     losses = []
-    for learner in (Linear(), TabM(network=FAST)):
+    for learner in (Linear(), TabM(encoding=encoding, network=FAST)):
         fitted = learner.fit(parts[0], parts[1], data.task, Context(threads=1))
         raw = fitted.raw_of(parts[2], Context())
         losses.append(linear_loss(raw, parts[2].targets(data.task), data.task))

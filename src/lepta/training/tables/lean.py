@@ -45,7 +45,7 @@ class LeanOptions:
     members: int = 8
     width: Annotated[int, Range(32, 128, log=True)] = 64
     depth: Annotated[int, Range(1, 3)] = 2
-    dropout: Annotated[float, Range(0.0, 0.4)] = 0.1
+    dropout: Annotated[float, Range(0.0, 0.4)] = 0.0
     learning_rate: Annotated[float, Range(2e-3, 2e-2, log=True)] = 1e-2
     weight_decay: Annotated[float, Range(1e-4, 1e-1, log=True)] = 3e-4
     batch: int = 256
@@ -193,7 +193,8 @@ class _Network(nn.Module):
         for scale, weight, bias in zip(self.scales, self.weights, self.biases, strict=True):
             sums = (x * scale[:, None]).reshape(-1, len(weight)) @ weight
             x = torch.relu(sums.view(len(scale), -1, weight.shape[1]) + bias[:, None])
-            x = self.dropout(x)
+            if self.dropout.p > 0:
+                x = self.dropout(x)
         return torch.baddbmm(self.bias[:, None], x, self.head)
 
     def members(self, center: Tensor, scale: Tensor) -> Members:

@@ -1,30 +1,34 @@
-"""Learners of tables: networks that share weights, on numbers cut at quantiles."""
+"""Learners of tables: networks that share weights, on numbers encoded by pieces or waves."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lepta.core.events import Context
 from lepta.core.schema import Schema
-from lepta.core.space import Range
+from lepta.core.space import Choice, Range
 from lepta.models.front import Front, fit_front
 from lepta.models.front.front import PLAIN, TABLE
 from lepta.models.front.shared import whole_of
 from lepta.models.graph import Graph
 from lepta.models.learner import VECTORS, Fitted, Learner, row_weights
+from lepta.models.pieces import Pieces
 from lepta.tasks import Task
 from lepta.training.tables.lean import LeanOptions, LeanRows, train_members
 from lepta.training.tables.members import Members
-from lepta.training.tables.pieces import Pieces
+from lepta.training.tables.waves import Waves
 
 if TYPE_CHECKING:
     from lepta.data import Dataset
+
+Encoding = Pieces | Waves
+ENCODINGS: dict[str, type[Pieces] | type[Waves]] = {"pieces": Pieces, "waves": Waves}
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class TabMFitted(Fitted):
     """Networks over the table and its pieces.
 
     Attributes:
-        pieces: how numbers are encoded.
+        encoding: how numbers are encoded.
         body: the networks.
         options: how they were trained.
         epochs: how long.
@@ -40,7 +44,7 @@ class TabMFitted(Fitted):
 
     front: Front
     task: Task
-    pieces: Pieces
+    encoding: Encoding
     body: Members
     options: LeanOptions
     epochs: int
@@ -49,30 +53,37 @@ class TabMFitted(Fitted):
     def refit(self, rows: Dataset, context: Context) -> TabMFitted:
         if len(self.body.head) > 1:
             return self
-        given = _lean(self.front, self.pieces, rows, self.task, self.balance, context)
+        given = _lean(self.front, self.encoding, rows, self.task, self.balance, context)
         options = replace(self.options, epochs=self.epochs)
         body, _ = train_members(given, None, self.task, options, context)
         return replace(self, body=body)
 
     def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        return self.body.raw(self.pieces.run(arrays[TABLE]))
+        return self.body.raw(self.encoding.run(arrays[TABLE]))
 
     def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
-        return self.body.emit(graph, self.pieces.emit(graph, values[TABLE]))
+        return self.body.emit(graph, self.encoding.emit(graph, values[TABLE]))
 
     def combine(self, others: Sequence[Fitted], weights: Sequence[float]) -> TabMFitted | None:
         models = [self, *(m for m in others if isinstance(m, TabMFitted))]
         if len(models) <= len(others):
             return None
-        first = self.pieces, self.body.shape
-        if any(not m.pieces.same(first[0]) or m.body.shape != first[1] for m in models):
+        if any(m.body.shape != self.body.shape or not self._reads_like(m) for m in models):
             return None
         return replace(self, body=Members.add([m.body for m in models], weights))
+
+    def _reads_like(self, other: TabMFitted) -> bool:
+        if type(other.encoding) is not type(self.encoding):
+            return False
+        pairs = zip(
+            self.encoding.tensors().values(), other.encoding.tensors().values(), strict=True
+        )
+        return all(np.array_equal(one, two) for one, two in pairs)
 
     def workshop(self) -> dict[str, bytes]:
         from safetensors.numpy import save
 
-        arrays = {**self.body.tensors(), **self.pieces.tensors()}
+        arrays = {**self.body.tensors(), **self.encoding.tensors()}
         recipe = {"learner": "tabm", "epochs": self.epochs}
         return {
             "workshop/tabm.safetensors": save(arrays),
@@ -86,10 +97,12 @@ class TabM(Learner):
 
     Attributes:
         network: how they are made and trained.
-        pieces: into how many pieces a number is cut at the most; fewer where columns are many.
+        encoding: whether numbers are cut into pieces at quantiles, or have waves beside them.
+        pieces: how many pieces or waves of a number, at the most; fewer where columns are many.
     """
 
     network: LeanOptions = field(default_factory=LeanOptions)
+    encoding: Annotated[Literal["pieces", "waves"], Choice("pieces", "waves")] = "pieces"
     pieces: Annotated[int, Range(4, 48, log=True)] = 16
 
     tasks: ClassVar[frozenset[str]] = VECTORS
@@ -100,16 +113,16 @@ class TabM(Learner):
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> TabMFitted:
         front = fit_front(train, style="dense", image=None, context=context)
         whole = front.run(whole_of(train, context), context)[TABLE]
-        pieces = Pieces.of(whole, self.pieces)
-        seen = _lean(front, pieces, train, task, self.balance, context)
-        watched = _lean(front, pieces, valid, task, False, context)
+        encoding = ENCODINGS[self.encoding].of(whole, self.pieces)
+        seen = _lean(front, encoding, train, task, self.balance, context)
+        watched = _lean(front, encoding, valid, task, False, context)
         body, epochs = train_members(seen, watched, task, self.network, context)
-        return TabMFitted(front, task, pieces, body, self.network, epochs, self.balance)
+        return TabMFitted(front, task, encoding, body, self.network, epochs, self.balance)
 
 
 def _lean(
-    front: Front, pieces: Pieces, rows: Dataset, task: Task, balance: bool, context: Context
+    front: Front, encoding: Encoding, rows: Dataset, task: Task, balance: bool, context: Context
 ) -> LeanRows:
     weights = row_weights(rows, task, balance=balance)
-    table = pieces.run(front.run(rows, context)[TABLE])
+    table = encoding.run(front.run(rows, context)[TABLE])
     return LeanRows(table, rows.targets(task), weights)
