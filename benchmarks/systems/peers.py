@@ -80,14 +80,15 @@ class Flaml(System):
         return {"chosen": model.best_estimator}
 
     def load(self, job: Job) -> Any:
-        return super().load(job)[0]
+        model, task = super().load(job)
+        self.labels = [] if task == "regression" else list(model.classes_)
+        return model
 
     def scores(self, model: Any, rows: Any) -> Any:
-        labels = self.classes(model)
-        return model.predict_proba(rows) if labels else model.predict(rows)
+        return model.predict_proba(rows) if self.labels else model.predict(rows)
 
     def classes(self, model: Any) -> list[Any]:
-        return [] if model.classes_ is None else list(model.classes_)
+        return self.labels
 
 
 class Mljar(System):
