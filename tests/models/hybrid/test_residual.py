@@ -131,3 +131,17 @@ def test_trees_do_not_learn_what_is_left_of_rows_the_first_model_knows() -> None
         replace(model.first, strength=10.0), (table, y, None), data, data.task, context
     )
     assert np.mean((y - unseen[:, 0]) ** 2) > 1.2 * np.mean((y - model.first.raw(table)[:, 0]) ** 2)
+
+
+def test_one_row_of_a_class_is_enough() -> None:
+    rng = np.random.default_rng(0)
+    y = np.array(["no"] * 39 + ["yes"])
+    data = Dataset.read({"a": rng.normal(size=40), "y": y}, target="y", task="binary")
+    model = Residual(trees=SMALL).fit(data, data, data.task, Context(threads=1))
+    assert np.isfinite(model.raw_of(data, Context())).all()
+
+
+def test_two_groups_are_two_parts() -> None:
+    columns = {"a": np.arange(12.0), "who": ["x", "y"] * 6, "y": np.arange(12.0)}
+    data = Dataset.read(columns, target="y", group="who")
+    assert [len(part) for part in parts_of_rows(data, seed=0)] == [6, 6]

@@ -28,7 +28,7 @@ from lepta.models.front.front import TABLE
 from lepta.models.graph import Graph
 from lepta.models.hybrid.additive import Given, basis_of
 from lepta.models.hybrid.basis import Basis
-from lepta.models.hybrid.heldout import held_out_raw, parts_of_rows
+from lepta.models.hybrid.heldout import parts_of_rows, unseen_linear
 from lepta.models.hybrid.residual import rows_from
 from lepta.models.hybrid.sums import usual_rounds
 from lepta.models.learner import ANSWERS, Fitted, Learner, row_weights
@@ -271,13 +271,8 @@ class _Making:
         view, task = self.view(seen), self.task
         x, y, known = view.standard(seen.arrays), seen.y, seen.weights
         weights, bias = fit_weights(x, y, task, strength, known)
-
-        def score(learned: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float32]:
-            rows = None if known is None else known[learned]
-            inner, shift = fit_weights(x[learned], y[learned], task, strength, rows)
-            return np.asarray(x[held] @ inner + shift, np.float32)
-
-        start = held_out_raw(parts_of_rows(seen.data, self.context.seed), len(x), score)
+        parts = parts_of_rows(seen.data, self.context.seed)
+        start = unseen_linear(x, y, known, task, strength, parts)
         given = rows_from((view.table(seen.arrays), y, known), start, task)
         watch = None
         if watched is not None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lepta.core.schema import Role
-from lepta.data.splits import folds
+from lepta.data.splits import folds, group_codes
+from lepta.models.linear import fit_weights
+from lepta.tasks import Task
 
 if TYPE_CHECKING:
     from lepta.data import Dataset
@@ -28,11 +30,13 @@ def parts_of_rows(data: Dataset, seed: int, count: int = FOLDS) -> list[Ints]:
     Args:
         data: the rows.
         seed: of the randomness.
-        count: how many parts.
+        count: how many parts; fewer where there are fewer groups.
     """
     time = data.schema.one(Role.TIME)
     if time is None:
-        return [held for _, held in folds(data, count, seed=seed)]
+        groups = group_codes(data)
+        most = len(data) if groups is None else len(np.unique(groups))
+        return [held for _, held in folds(data, min(count, most), seed=seed)]
     order = np.argsort(data.numpy(time.name), kind="stable")
     return [np.sort(part) for part in np.array_split(order, count)]
 
@@ -54,3 +58,33 @@ def held_out_raw(
     for part, found in zip(parts, scores, strict=True):
         raw[part] = found
     return raw
+
+
+def unseen_linear(
+    x: NDArray[np.float32],
+    y: NDArray[Any],
+    rows: NDArray[np.float64] | None,
+    task: Task,
+    strength: float,
+    parts: Sequence[Ints],
+) -> NDArray[np.float32]:
+    """Return raw scores of training rows (rows, width) by linear models that did not see them.
+
+    Args:
+        x: what the models read, (rows, columns).
+        y: targets.
+        rows: row weights, or None.
+        task: what is learned.
+        strength: inverse strength of regularisation.
+        parts: positions of the rows, each row in one part. If all others are of one class, a
+            part is scored by a model of all rows.
+    """
+
+    def score(learned: Ints, held: Ints) -> NDArray[np.float32]:
+        if task.is_classification and len(np.unique(y[learned])) < 2:
+            learned = np.arange(len(y))
+        known = None if rows is None else rows[learned]
+        weights, bias = fit_weights(x[learned], y[learned], task, strength, known)
+        return np.asarray(x[held] @ weights + bias, np.float32)
+
+    return held_out_raw(parts, len(x), score)

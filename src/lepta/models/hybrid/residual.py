@@ -19,10 +19,9 @@ from lepta.core.schema import Schema
 from lepta.core.space import Choice, Range
 from lepta.models.front import fit_front
 from lepta.models.hybrid.additive import Additive, Given, basis_of, no_plain_field, table_rows
-from lepta.models.hybrid.heldout import held_out_raw, parts_of_rows
+from lepta.models.hybrid.heldout import parts_of_rows, unseen_linear
 from lepta.models.hybrid.sums import LinearAndTrees, usual_rounds
 from lepta.models.learner import ANSWERS, Learner
-from lepta.models.linear import fit_weights
 from lepta.models.trees.fitted import Rows, TreesFitted
 from lepta.models.trees.learner import Trees
 from lepta.tasks import Task
@@ -88,14 +87,8 @@ class Residual(Learner):
     ) -> NDArray[np.float32]:
         """Return the raw scores of training rows by models like ``first`` that did not see them."""
         x, y, weights = seen
-        made = first.basis.run(x)
-
-        def score(learned: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float32]:
-            known = None if weights is None else weights[learned]
-            matrix, bias = fit_weights(made[learned], y[learned], task, first.strength, known)
-            return np.asarray(made[held] @ matrix + bias, np.float32)
-
-        return held_out_raw(parts_of_rows(data, context.seed), len(x), score)
+        made, parts = first.basis.run(x), parts_of_rows(data, context.seed)
+        return unseen_linear(made, y, weights, task, first.strength, parts)
 
 
 def rows_from(given: Given, start: NDArray[np.float32], task: Task) -> Rows:
