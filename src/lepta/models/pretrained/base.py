@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto
 
+from lepta.core.events import Context
 from lepta.core.registry import Registry
 from lepta.core.schema import Kind
+from lepta.data.cache import kept
 
 if TYPE_CHECKING:
     from torch import nn
@@ -129,7 +133,10 @@ def get_backbone(name: str, pooling: Pooling = "auto", length: int = 0) -> Backb
 
 
 def frozen(source: Pretrained, length: int = 0) -> Backbone:
-    """Return a pretrained network that stays as it is; see :func:`get_backbone`."""
+    """Return a pretrained network that stays as it is; see :func:`get_backbone`.
+
+    Its graph is kept in the cache, for torch takes seconds to export one.
+    """
     import torch
 
     from lepta.models.networks.export import network_to_onnx
@@ -138,4 +145,24 @@ def frozen(source: Pretrained, length: int = 0) -> Backbone:
         example = torch.zeros(2, 3, source.size, source.size)
     else:
         example = torch.ones(2, length or source.length, dtype=torch.int64)
-    return Backbone(source, network_to_onnx(source.network, [example]))
+
+    def export() -> NDArray[np.uint8]:
+        return np.frombuffer(network_to_onnx(source.network, [example]).SerializeToString(), "u1")
+
+    graph = kept("backbones", _made_of(source, example.shape), export, Context())
+    return Backbone(source, ModelProto.FromString(graph.tobytes()))
+
+
+def _made_of(source: Pretrained, shape: Sequence[int]) -> Iterator[bytes]:
+    """Yield all that the graph of a network follows from: weights, layers, code, libraries."""
+    import onnxscript
+    import torch
+
+    yield repr((torch.__version__, onnxscript.__version__, tuple(shape))).encode()
+    yield str(source.network).encode()
+    for path in sorted(Path(__file__).parents[1].glob("*/*.py")):
+        if path.parent.name in ("pretrained", "networks"):
+            yield path.read_bytes()
+    for name, tensor in source.network.state_dict().items():
+        yield name.encode()
+        yield np.ascontiguousarray(tensor.detach().cpu().float().numpy()).tobytes()

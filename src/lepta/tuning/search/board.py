@@ -150,6 +150,23 @@ class Board:
         found = [e for e in self.entries if not e.failure and e.level >= max(level, 1)]
         return sorted(found, key=lambda entry: self.loss(entry, level))
 
+    def ranked(self) -> list[Entry]:
+        """Return usable entries, the best first, whatever folds each has done.
+
+        Folds differ in difficulty: each entry is compared with the one that has done the most,
+        on the folds that both have done.
+        """
+        found = self.usable(1)
+        if not found:
+            return []
+        most = max(found, key=lambda entry: entry.level)
+
+        def excess(entry: Entry) -> float:
+            level = min(entry.level, most.level)
+            return self.loss(entry, level) - self.loss(most, level)
+
+        return sorted(found, key=excess)
+
     def loss(self, entry: Entry, level: int) -> float:
         """Return the mean loss of an entry over its first ``level`` folds."""
         return float(np.mean([entry.losses[fold] for fold in range(max(level, 1))]))
@@ -162,5 +179,5 @@ class Board:
     @property
     def levels(self) -> list[int]:
         """How many folds the best candidates have done, the most first."""
-        found = {min(entry.level, self.folds.each) for entry in self.usable(1)[:_LOOKED_AT]}
+        found = {min(entry.level, self.folds.each) for entry in self.ranked()[:_LOOKED_AT]}
         return sorted(found, reverse=True)

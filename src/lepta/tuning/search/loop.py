@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from lepta.core.errors import TrainError
+from lepta.core.errors import LeptaError, TrainError
 from lepta.core.events import Context, Stage
 from lepta.core.schema import ARRAYS
 from lepta.engine import open_trials
@@ -67,7 +67,6 @@ class Search:
         Raises:
             TrainError: no candidate could be fitted.
         """
-        self._warm()
         arguments = (self.folds, self.task, self.options, self.context.cache)
         total = round(self.planner.left)
         with (
@@ -81,6 +80,8 @@ class Search:
             ) as workers,
         ):
             try:
+                self._warm()
+                self._first(stage)
                 self._loop(workers, stage)
             except KeyboardInterrupt:
                 self.context.say("Interrupted: the best so far is packed.", "warning")
@@ -98,6 +99,21 @@ class Search:
             for name in dict.fromkeys(c.learner for c in self.planner.waiting):
                 if self.planner.left > _WARM * (self.planner.end - self.planner.began):
                     build_learner(name, self.options).warm(self.folds.rows, self.context)
+
+    def _first(self, stage: Stage) -> None:
+        """Fit the cheapest candidate here, while the workers are still starting."""
+        unit = self.planner.next()
+        if unit is None:
+            return
+        stage.note(f"{unit.entry.candidate}, the first model")
+        stage.advance(0)
+        bench = open_bench(self.folds, self.task, self.options, self.context.cache)
+        began = time.monotonic()
+        try:
+            value, error = fit_unit(bench, unit.entry.candidate, unit.fold, unit.seconds), None
+        except LeptaError as raised:
+            value, error = None, raised
+        self._record(unit, Finished(0, value, error, time.monotonic() - began))
 
     def _loop(self, workers: Trials, stage: Stage) -> None:
         shown = 0
@@ -122,6 +138,9 @@ class Search:
 
     def _take(self, finished: Finished) -> None:
         unit, _ = self._units.pop(finished.key)
+        self._record(unit, finished)
+
+    def _record(self, unit: Unit, finished: Finished) -> None:
         entry = unit.entry
         self.planner.running.discard((entry.number, unit.fold))
         if finished.error is not None:
@@ -145,7 +164,7 @@ class Search:
 
     def _idle_for_long(self) -> bool:
         """Whether the last proposals brought nothing better."""
-        best = self.board.usable(1)[:1]
+        best = self.board.ranked()[:1]
         return bool(best) and len(self.board.entries) - best[0].number > _PATIENCE
 
     def _note(self) -> str:
@@ -155,6 +174,6 @@ class Search:
     def _figures(self) -> dict[str, float]:
         tried = sum(bool(entry.losses) for entry in self.board.entries)
         figures = {"tried": float(tried)}
-        for best in self.board.usable(1)[:1]:
+        for best in self.board.ranked()[:1]:
             figures["loss"] = self.board.loss(best, best.level)
         return figures

@@ -103,7 +103,7 @@ class Planner:
 
         ``everyone``: there is nothing better to do.
         """
-        ranked = self.board.usable(1)
+        ranked = self.board.ranked()
         for place, entry in enumerate(ranked):
             fold = self._next_fold(entry)
             if fold is None or not (everyone or self._worthy(entry, place, ranked[0])):
@@ -139,5 +139,6 @@ class Planner:
         missing = (self.board.folds.each - level) * entry.cost / self.workers
         if 0 < missing < _CHEAP * self.left:
             return True
-        least = self.board.loss(best, 1)
-        return place < _MOST and self.board.loss(entry, 1) <= least + _NEAR * abs(least)
+        shared = max(1, min(level, best.level))
+        least = self.board.loss(best, shared)
+        return place < _MOST and self.board.loss(entry, shared) <= least + _NEAR * abs(least)

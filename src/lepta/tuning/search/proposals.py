@@ -53,7 +53,7 @@ class Proposer:
     def _ranked(self, board: Board) -> list[str]:
         """Return the learners that may be tuned and were usable, the best first."""
         names: list[str] = []
-        for entry in board.usable(1):
+        for entry in board.ranked():
             name = entry.candidate.learner
             if name in self._learners and name not in names and space_of(LEARNERS.get(name)):
                 names.append(name)
