@@ -38,12 +38,12 @@ JOURNAL, PLAN, LOCK = "journal.log", "study.json", "lock"
 _NAME = "lepta"
 _NEAR = 0.02
 """Part of its range by which an option may move and still count as the same."""
-_STATES: dict[TrialState, Literal["ended", "given up", "failed", "running"]] = {
+_STATES: dict[TrialState, Literal["ended", "given up", "failed", "unfinished"]] = {
     TrialState.COMPLETE: "ended",
     TrialState.PRUNED: "given up",
     TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "running",
+    TrialState.RUNNING: "unfinished",
+    TrialState.WAITING: "unfinished",
 }
 
 
@@ -54,7 +54,8 @@ class Record:
     Attributes:
         number: from 0.
         params: options that were tried.
-        state: "ended", "given up" (it fell behind others), "failed" or "running".
+        state: "ended", "given up" (it fell behind others), "failed", or "unfinished" (it runs, or
+            was cut off; it is run again when the study goes on).
         loss: what is minimised, of one that ended; of one that was given up the last that it had.
         curve: loss after so many epochs, where it was reported.
         why: why it was tried.
@@ -63,7 +64,7 @@ class Record:
 
     number: int
     params: dict[str, Any]
-    state: Literal["ended", "given up", "failed", "running"]
+    state: Literal["ended", "given up", "failed", "unfinished"]
     loss: float | None
     curve: dict[int, float] = field(default_factory=dict)
     why: str = ""
@@ -153,7 +154,7 @@ class Study:
         self._trials[trial.number] = trial
         params = from_optuna(self.space, trial.params)
         why = again or self._why(trial.number, params)
-        return Record(trial.number, params, "running", None, why=why)
+        return Record(trial.number, params, "unfinished", None, why=why)
 
     def report(self, number: int, step: int, loss: float) -> bool:
         """Keep a loss on the way; return whether to give the trial up."""

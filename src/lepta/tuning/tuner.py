@@ -27,7 +27,7 @@ from lepta.tuning.fitting import (
     with_threshold,
 )
 from lepta.tuning.ledger import Ledger
-from lepta.tuning.recipe import Recipe, pack_rows
+from lepta.tuning.recipe import Recipe, hash_of, pack_rows
 from lepta.tuning.spaces import defaults_in, read_space, written
 from lepta.tuning.tune_options import TuneOptions
 
@@ -201,6 +201,7 @@ class Tuner:
         fit = self.fit.model_dump(mode="json", exclude={"name", "threads", "examples", "audit"})
         return {
             "dataset": self.data.fingerprint,
+            "splits": {name: hash_of(self.data.splits[name]) for name in ("train", "valid")},
             "learner": fit.pop("learner"),
             "space": {name: written(spread) for name, spread in self.space.items()},
             "metric": self.metric,

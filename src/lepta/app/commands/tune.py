@@ -31,9 +31,11 @@ Examples:
 
 from __future__ import annotations
 
+import time
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field as Option
 
@@ -44,6 +46,10 @@ from lepta.core.events import Context
 from lepta.data.options import ReadOptions
 from lepta.store.trackers.base import Names
 from lepta.tuning.tune_options import TuneOptions
+
+if TYPE_CHECKING:
+    from lepta.bundle import Bundle
+    from lepta.store import Tracked
 
 _SHOWN = 5
 
@@ -77,26 +83,47 @@ def run(options: Options, context: Context) -> int:
     """Tune, report and save."""
     from lepta.core.files import write_text
     from lepta.evaluation.results import table_of
-    from lepta.tuning import tune
+    from lepta.tuning.fitting import outcome
+
+    options.out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    name = options.name or options.out.stem
+    with ExitStack() as stack:
+        tracked, bundle = _tuned(options, name, context, stack)
+        bundle.save(options.out)
+        pages = {page: options.out.with_suffix(f".{page}.html") for page in ("report", "tuning")}
+        for page, path in pages.items():
+            write_text(path, bundle.read(f"{page}.html").decode())
+        show(trials(bundle.read("tuning.json")))
+        figures = "\n".join(table_of(bundle.manifest.metrics, 0.95))
+        show(f"\nOn unseen rows (split 'test'):\n{figures}\n")
+        tracked.finish(*outcome(bundle))
+        for line in tracked.keep(name, options.out):
+            show(f"store:  {line}")
+    show(f"model:  {options.out}\nreport: {pages['report']}\nsearch: {pages['tuning']}")
+    return 0
+
+
+def _tuned(
+    options: Options, name: str, context: Context, stack: ExitStack
+) -> tuple[Tracked, Bundle]:
+    """Read the data and tune, with the trackers that were asked for; they stay open."""
+    from lepta.store import tracking
+    from lepta.tuning.fitting import plan_of
+    from lepta.tuning.ledger import Ledger
+    from lepta.tuning.tuner import Tuner
 
     if options.data is None:
         raise ConfigError("The argument DATA is missing.", fix=DATA.description)
-    options.out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    data = read(options.data, options, context)
-    given = {key: getattr(options, key) for key in TuneOptions.model_fields}
-    given |= {"name": options.name or options.out.stem, "space": options.space or None}
+    began = time.monotonic()
+    chosen = options.model_copy(update={"name": name, "space": options.space or None})
     asked = "track" in options.model_fields_set
     names = options.track if asked or find_spec("mlflow") is not None else ()
-    bundle = tune(data, track=names, context=context, **given)
-    bundle.save(options.out)
-    pages = {name: options.out.with_suffix(f".{name}.html") for name in ("report", "tuning")}
-    for name, path in pages.items():
-        write_text(path, bundle.read(f"{name}.html").decode())
-    show(trials(bundle.read("tuning.json")))
-    figures = "\n".join(table_of(bundle.manifest.metrics, 0.95))
-    show(f"\nOn unseen rows (split 'test'):\n{figures}\n")
-    show(f"model:  {options.out}\nreport: {pages['report']}\nsearch: {pages['tuning']}")
-    return 0
+    data = read(options.data, options, context)
+    given = {key: getattr(options, key) for key in options.model_fields_set}
+    plan = plan_of(given | {"name": name}, name=options.out.stem)
+    tracked = stack.enter_context(tracking(names, plan, context=context, required=asked))
+    ledger = stack.enter_context(Ledger(names, plan, context))
+    return tracked, Tuner(data, chosen, tracked.context, began, ledger).bundle()
 
 
 def trials(document: bytes) -> str:
