@@ -97,10 +97,17 @@ def attempt(
     bench: Bench,
     line: Line,
     params: Mapping[str, Any],
-    seconds: float | None,
+    until: float | None,
     choices: Mapping[str, str],
 ) -> Attempt:
-    """Fit with these options, within so many seconds.
+    """Fit with these options.
+
+    Args:
+        bench: the state of the worker.
+        line: to the study.
+        params: options that were chosen.
+        until: ``time.time()`` at which it should be over (workers may be on other machines).
+        choices: what was measured on this machine and is used.
 
     Raises:
         LeptaError: the learner cannot take the data or the options.
@@ -112,7 +119,7 @@ def attempt(
     context = replace(
         bench.context,
         report=Watch(line),
-        deadline=None if seconds is None else time.monotonic() + seconds,
+        deadline=None if until is None else time.monotonic() + until - time.time(),
         choices=dict(choices),
     )
     settings = {**bench.options.settings, **params}

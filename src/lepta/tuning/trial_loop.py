@@ -14,6 +14,7 @@ from lepta.tuning.ledger import Ledger
 from lepta.tuning.sampling import is_rung
 
 if TYPE_CHECKING:
+    from lepta.bundle import Bundle
     from lepta.tuning.candidates import Trial
     from lepta.tuning.study import Record, Study
     from lepta.tuning.tuner import Tuner
@@ -22,6 +23,8 @@ TRIALS = 50
 """Trials where neither their number nor a time is given."""
 _RESERVE, _LEAST_RESERVE = 0.1, 4.0
 """Share of the time, and seconds, kept for packing; the seconds at most a third of the time."""
+_EARLY = 0.4
+"""Share of the time that must be left to pack the first model at once."""
 _MARGIN = 1.3
 """How much longer packing may take than the first time."""
 _WORTH = 0.2
@@ -41,6 +44,9 @@ class TrialLoop:
         study: the trials so far.
         end: ``time.monotonic()`` at which the bundle must be there; None without a time.
         ledger: keeps each trial.
+
+    Attributes:
+        packed: number of a trial, and its bundle, where one was packed on the way.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class TrialLoop:
             self._most = TRIALS
         total = tuner.options.time or 0.0
         self._reserve = max(_RESERVE * total, min(_LEAST_RESERVE, total / 3))
+        self.packed: tuple[int, Bundle] | None = None
         self._running: dict[int, Record] = {}
         self._kept: Trial | None = None
         self._failed: BaseException | None = None
@@ -120,13 +127,19 @@ class TrialLoop:
         return self._end - self._reserve - time.monotonic()
 
     def _rehearse(self, record: Record) -> None:
-        """Pack the first model, to learn how long it takes here, and that it can be packed."""
-        if self._end is None or self._kept is None:
+        """Pack the first model while there is much time: so it is known how long that takes here.
+
+        Where no better model comes, this bundle is the result.
+        """
+        options = self._tuner.options
+        early = self._end is not None and self._left() > _EARLY * (options.time or 0.0)
+        if self._kept is None or not early:
             return
         began = time.monotonic()
         choices = dict(self._study.noted("choices") or {})
-        self._tuner.packed(self._kept, record.params, choices, quiet=True)
+        made = self._tuner.packed(self._kept, record.params, choices, quiet=True)
         self._reserve = max(self._reserve, _MARGIN * (time.monotonic() - began))
+        self.packed = (record.number, made)
 
     def _may_stop(self) -> bool:
         """Whether trials may be ended in their midst: not before there is a model."""
@@ -151,7 +164,7 @@ class TrialLoop:
             attempt,
             Line(),
             record.params,
-            None if left == float("inf") else max(left, 0.1),
+            None if left == float("inf") else time.time() + left,
             self._study.noted("choices") or {},
         )
 

@@ -150,10 +150,13 @@ class Tuner:
         from lepta.tuning.tune_report import document, tuning_page
 
         with self._study() as study:
-            trial = TrialLoop(self, study, self._end, self._ledger).run()
-            best = study.best
+            loop = TrialLoop(self, study, self._end, self._ledger)
+            trial, best = loop.run(), study.best
             assert best is not None  # noqa: S101
-            made = self.packed(trial, best.params, dict(study.noted("choices") or {}))
+            if loop.packed is not None and loop.packed[0] == best.number:
+                made = loop.packed[1]
+            else:
+                made = self.packed(trial, best.params, dict(study.noted("choices") or {}))
             records, importances = study.records(), study.importances()
         page = tuning_page(self.fit.name, self.metric, self.space, records, importances)
         members = {"tuning.html": page.encode(), "tuning.json": document(records, importances)}
