@@ -13,7 +13,7 @@ from lepta.models.learner import LEARNERS, Fitted, to_onnx
 from lepta.training.tables.lean import LeanOptions
 
 LEARNED: dict[str, dict[str, object]] = {
-    "kernel": {},
+    "kernel": {"pieces": 8},
     "neighbours": {"rows": 5000},
     "linear": {},
     "tabm": {"network": LeanOptions(members=3, width=16, epochs=40, patience=6)},

@@ -37,6 +37,16 @@ def test_a_ring_is_learned(kernel: str) -> None:
     assert loss(Kernel(kernel=kernel), ring()) < 0.5 * loss(Linear(), ring())
 
 
+def test_pieces_tell_values_apart_that_lie_near_to_each_other() -> None:
+    """Most values are within a thousandth of the range."""
+    rng = np.random.default_rng(0)
+    x = np.exp(2.5 * rng.normal(size=300))
+    data = lepta.Dataset.read(
+        {"x": x, "y": np.where(np.abs(np.log(x)) < 1, "in", "out")}, target="y"
+    )
+    assert loss(Kernel(pieces=16), data) < 0.6 * loss(Kernel(), data)
+
+
 def test_columns_that_say_nothing_count_little() -> None:
     data = ring(noise=8)
     x = np.stack([data.numpy(f"x{k}") for k in range(10)], axis=1).astype(np.float32)

@@ -22,6 +22,7 @@ from lepta.models.kernels.relevance import relevances
 from lepta.models.learner import ANSWERS, VECTORS, Fitted, Learner, row_weights
 from lepta.models.linear import linear_loss
 from lepta.models.paths import Solution, best_solution, few_threads, solutions
+from lepta.models.pieces import Pieces
 from lepta.tasks import Task
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class KernelFitted(Fitted):
     """Weights of the likeness to landmarks, and of the columns themselves.
 
     Attributes:
-        likeness: what rows are compared with.
+        pieces: what the table has beside it where rows are compared.
+        likeness: what they are compared with.
         weights: (points, width).
         direct: (columns, width).
         bias: (width,).
@@ -54,6 +56,7 @@ class KernelFitted(Fitted):
 
     front: Front
     task: Task
+    pieces: Pieces
     likeness: Likeness
     weights: NDArray[np.float32]
     direct: NDArray[np.float32]
@@ -66,7 +69,7 @@ class KernelFitted(Fitted):
             return self
         known = row_weights(rows, self.task, balance=self.balance)
         table = self.front.run(rows, context)[TABLE]
-        features = Features(self.likeness)
+        features = Features(self.likeness, self.pieces)
         path = solutions(
             features.of(table), rows.targets(self.task), self.task, [self.penalty], known, context
         )
@@ -76,10 +79,11 @@ class KernelFitted(Fitted):
 
     def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         table = arrays[TABLE]
-        return self.likeness.of(table) @ self.weights + (table @ self.direct + self.bias)
+        near = self.likeness.of(self.pieces.run(table))
+        return near @ self.weights + (table @ self.direct + self.bias)
 
     def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
-        near = self.likeness.emit(graph, values[TABLE])
+        near = self.likeness.emit(graph, self.pieces.emit(graph, values[TABLE]))
         direct = graph.op("Gemm", values[TABLE], graph.const(self.direct), graph.const(self.bias))
         return graph.op("Gemm", near, graph.const(self.weights), direct)
 
@@ -87,6 +91,8 @@ class KernelFitted(Fitted):
         models = [self, *(m for m in others if isinstance(m, KernelFitted))]
         shape = self.likeness.shape
         if len(models) <= len(others) or any(m.likeness.shape != shape for m in models):
+            return None
+        if any(not m.pieces.same(self.pieces) for m in models):
             return None
         parts: list[tuple[Landmarks, NDArray[np.float32]]] = []
         for model, share in zip(models, weights, strict=True):
@@ -106,6 +112,7 @@ class KernelFitted(Fitted):
         from safetensors.numpy import save
 
         arrays = {"weights": self.weights, "direct": self.direct, "bias": self.bias}
+        arrays |= self.pieces.tensors()
         for number, group in enumerate(self.likeness.groups):
             arrays |= {f"points_{number}": group.points, f"scale_{number}": group.scale}
         recipe = {"learner": "kernel", "kernel": self.likeness.shape, "penalty": self.penalty}
@@ -126,12 +133,15 @@ class Kernel(Learner):
     Attributes:
         kernel: "exponential" (rough functions) or "gauss" (smooth ones).
         landmarks: rows that others are compared with, at most.
+        pieces: into how many pieces at quantiles numbers are cut, which are compared beside them:
+            then less is lost where most values are near to each other; 0 for none.
         relevance: whether the scale of each column is learned too, and kept where the validation
             rows are better for it.
     """
 
     kernel: Annotated[Shape, Choice("exponential", "gauss")] = "exponential"
     landmarks: Annotated[int, Range(100, 1000, log=True)] = 400
+    pieces: Annotated[int, Choice(0, 8, 16)] = 0
     relevance: Annotated[bool, Choice(False, True)] = False
 
     tasks: ClassVar[frozenset[str]] = VECTORS
@@ -151,24 +161,30 @@ class Kernel(Learner):
             valid.targets(task),
             row_weights(valid, task, balance=False),
         )
-        points = self._points(front, train, context)
+        pieces, points = self._points(front, train, context)
         with context.stage("kernel", unit="length") as stage, few_threads(context):
-            search = _Search(seen, watched, task, context, stage)
-            search.try_lengths(self.kernel, points, np.ones(points.shape[1], np.float32))
+            search = _Search(seen, watched, task, context, stage, pieces)
+            search.try_lengths(self.kernel, points, np.ones(seen[0].shape[1], np.float32))
             if self.relevance and task.name in ANSWERS and context.seconds_left() > 0:
                 scale = relevances(seen[0], seen[1], task, context)
                 search.try_lengths(self.kernel, points, scale)
         features, solution = search.best
         parts = features.split(solution)
         likeness = features.likeness
-        return KernelFitted(front, task, likeness, *parts, solution.penalty, self.balance)
+        return KernelFitted(front, task, pieces, likeness, *parts, solution.penalty, self.balance)
 
-    def _points(self, front: Front, train: Dataset, context: Context) -> NDArray[np.float32]:
-        """Return rows at random: the same in all folds of a search, so that models add up."""
+    def _points(
+        self, front: Front, train: Dataset, context: Context
+    ) -> tuple[Pieces, NDArray[np.float32]]:
+        """Return cuts of numbers, and rows at random: the same in all folds of a search.
+
+        So models of folds add up.
+        """
         table = front.run(whole_of(train, context), context)[TABLE]
         rng = np.random.default_rng(context.seed)
         chosen = rng.choice(len(table), min(self.landmarks, len(table)), replace=False)
-        return np.unique(table[np.sort(chosen)], axis=0)
+        pieces = Pieces.of(table, self.pieces)
+        return pieces, pieces.run(np.unique(table[np.sort(chosen)], axis=0))
 
 
 class Features:
@@ -178,11 +194,12 @@ class Features:
     scaled so that together they count as one.
     """
 
-    def __init__(self, likeness: Likeness) -> None:
+    def __init__(self, likeness: Likeness, pieces: Pieces) -> None:
         from scipy.linalg import cholesky
 
         (group,) = likeness.groups
-        self.likeness, self.columns = likeness, len(group.scale)
+        self.likeness, self.pieces = likeness, pieces
+        self.columns = len(group.scale) - len(pieces.columns)
         between = likeness.of(group.points).astype(np.float64)
         between = (between + between.T) / 2 + _JITTER * np.eye(len(between))
         self.factor = cholesky(between, lower=True)
@@ -192,7 +209,7 @@ class Features:
         """Return (rows, points + columns)."""
         from scipy.linalg import solve_triangular
 
-        near = self.likeness.of(table)
+        near = self.likeness.of(self.pieces.run(table))
         kind = "float32" if near.size > _LARGE else "float64"
         turned = solve_triangular(self.factor.astype(kind), near.T.astype(kind), lower=True)
         return np.hstack([turned.T, (table * self.share).astype(kind)])
@@ -210,16 +227,28 @@ class Features:
 class _Search:
     """The best of all lengths and penalties that were tried."""
 
-    def __init__(self, seen: Rows, watched: Rows, task: Task, context: Context, stage: Stage):
+    def __init__(
+        self,
+        seen: Rows,
+        watched: Rows,
+        task: Task,
+        context: Context,
+        stage: Stage,
+        pieces: Pieces,
+    ) -> None:
         self.seen, self.watched, self.task = seen, watched, task
-        self.context, self.stage = context, stage
+        self.context, self.stage, self.pieces = context, stage, pieces
         self.loss = np.inf
         self.penalties = PENALTIES[:: 2 if task.is_classification else 1]
 
     def try_lengths(
         self, shape: Shape, points: NDArray[np.float32], scale: NDArray[np.float32]
     ) -> None:
-        """Try wider lengths while they are better, and narrower ones where no wider one was."""
+        """Try wider lengths while they are better, and narrower ones where no wider one was.
+
+        ``scale`` is that of the columns of the table (columns,).
+        """
+        scale = _with_pieces(scale, self.pieces)
         unit = scale / np.float32(median_distance(points * scale))
         losses: list[float] = []
         for times in self._lengths(losses):
@@ -238,7 +267,7 @@ class _Search:
 
     def _try(self, likeness: Likeness) -> float:
         (x, y, known), (xv, yv, weights) = self.seen, self.watched
-        features = Features(likeness)
+        features = Features(likeness, self.pieces)
         watch = features.of(xv)
 
         def judge(solution: Solution) -> float:
@@ -250,6 +279,17 @@ class _Search:
         if loss < self.loss:
             self.loss, self.best = loss, (features, solution)
         return loss
+
+
+def _with_pieces(scale: NDArray[np.float32], pieces: Pieces) -> NDArray[np.float32]:
+    """Return the scale of columns and pieces (columns + pieces,).
+
+    Two rows are as far apart by all pieces of a column, on average, as by the column itself: for
+    quantiles that is a third of the pieces, and for standardised numbers two.
+    """
+    counts = np.bincount(pieces.columns, minlength=len(scale))
+    own = scale[pieces.columns] * np.sqrt(6 / counts[pieces.columns])
+    return np.concatenate([scale, own]).astype(np.float32)
 
 
 def _sum(arrays: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:
