@@ -228,6 +228,7 @@ def summarise(case: Case, found: dict[str, Any]) -> dict[str, Any]:
         "rows": found["rows"],
         "best": best,
         "loss": float(test[best].mean()),
+        "losses": {name: float(values.mean()) for name, values in test.items()},
         "changes": {name: interval(test[name], test[best]) for name in case.compared},
         "chosen": chosen,
         "gain": interval(test[chosen], test[without]),

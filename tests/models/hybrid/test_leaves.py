@@ -9,7 +9,7 @@ from lepta.core.events import Context
 from lepta.data import Dataset
 from lepta.models.front.front import TABLE
 from lepta.models.front.shared import share_rows, shared_part
-from lepta.models.hybrid.leaves import LeafLinear
+from lepta.models.hybrid.leaves import LeafLinear, _next
 from lepta.models.learner import LEARNERS
 from lepta.models.linear import linear_loss
 from lepta.models.trees import Trees
@@ -85,3 +85,17 @@ def test_no_time_is_enough_for_a_model_and_more_rows_keep_its_choices() -> None:
     again = model.refit(data, context)
     assert again.first.strength == model.first.strength
     assert np.isfinite(again.raw_of(data, context)).all()
+
+
+def test_many_classes_are_refused() -> None:
+    y = np.arange(60) % 11
+    data = Dataset.read({"a": np.arange(60.0), "y": y.astype(str)}, target="y", task="multiclass")
+    assert "10 classes" in LeafLinear().refusal(data.schema, data.task)
+
+
+def test_strengths_are_tried_while_they_get_better() -> None:
+    assert _next({3: (1.0, None)}) == 2
+    assert _next({3: (1.0, None), 2: (0.5, None)}) == 1
+    assert _next({3: (1.0, None), 2: (2.0, None)}) == 4
+    assert _next({3: (1.0, None), 2: (2.0, None), 4: (1.5, None)}) is None
+    assert _next({0: (1.0, None), 1: (2.0, None)}) is None

@@ -8,6 +8,7 @@ the leaves, so that in the graph it is again trees.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,8 +32,13 @@ from lepta.tasks import Task
 if TYPE_CHECKING:
     from lepta.data import Dataset
 
-STRENGTHS = (0.01, 0.001, 0.003, 0.0003, 0.03, 0.1)
-"""Inverse regularisation strengths tried, the likeliest first."""
+STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
+"""Inverse regularisation strengths; of these, neighbours are tried while they get better."""
+_LIKELIEST = 3
+MOST_CLASSES = 10
+"""Classes at the most: a leaf has a weight for each, and each has trees of its own."""
+_WORK = 8e6
+"""Leaves that all rows reach, times classes: so many are weighed anew in seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +58,13 @@ class Leaves:
     count: int
 
     @classmethod
-    def of(cls, boosted: Boosted) -> Leaves:
+    def of(cls, grown: Grown) -> Leaves:
         """Number the leaves of boosted trees."""
-        text = boosted.boosters[0].model.model_to_string()
+        assert isinstance(grown, Boosted)  # noqa: S101
+        text = grown.boosters[0].model.model_to_string()
         found = np.array([int(b.split("\n", 1)[0]) for b in text.split("\nnum_leaves=")[1:]])
         counts = np.maximum(found, 2)
-        return cls(boosted, np.cumsum(counts) - counts, found == 1, int(counts.sum()))
+        return cls(grown, np.cumsum(counts) - counts, found == 1, int(counts.sum()))
 
     def reached(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the numbers of the leaves of each row of a table, (rows, trees)."""
@@ -134,38 +141,52 @@ class LeafLinearFitted(LinearAndTrees):
 
 @dataclass(frozen=True)
 class LeafLinear(Learner):
-    """Trees, few and quickly grown, then a linear model of their leaves and of the columns.
+    """Trees, quickly grown, then a linear model of their leaves and of the columns.
 
     Attributes:
         trees: how the trees are grown.
     """
 
-    trees: Trees = field(default_factory=lambda: Trees(rounds=100, learning_rate=0.1))
+    trees: Trees = field(default_factory=lambda: Trees(rounds=400, learning_rate=0.1))
 
     tasks: ClassVar[frozenset[str]] = ANSWERS
 
     def unfit_for(self, schema: Schema, task: Task) -> str:
+        if task.is_classification and task.width > MOST_CLASSES:
+            return f"it is for {MOST_CLASSES} classes at the most"
         return no_plain_field(schema)
 
     def fit(self, train: Dataset, valid: Dataset, task: Task, context: Context) -> LeafLinearFitted:
         front = fit_front(train, style="codes", image=None, context=context)
         seen = table_rows(front, train, task, context, balance=self.balance)
         watched = table_rows(front, valid, task, context)
-        half = context.share(2)
-        grown = self.trees.learn(front, task, Rows(*seen), Rows(*watched), None, half)
+        width = task.width if task.is_classification and task.width > 2 else 1
+        most = max(10, int(_WORK / (len(seen[1]) * width**2)))
+        trees = replace(self.trees, rounds=min(self.trees.rounds, most))
+        grown = trees.grow(front, task, Rows(*seen), Rows(*watched), None, context.share(2))
         joint = _Joint(basis_of(front), Leaves.of(grown), task)
-        best: tuple[float, LeafLinearFitted] | None = None
-        with context.stage("leaves", total=len(STRENGTHS), unit="strength") as stage:
-            for strength in STRENGTHS:
-                if best is not None and context.seconds_left() <= 0:
-                    break
+        tried: dict[int, tuple[float, LeafLinearFitted]] = {}
+        with context.stage("leaves", unit="strength") as stage:
+            number: int | None = _LIKELIEST
+            while number is not None:
+                strength = STRENGTHS[number]
                 model = joint.model(front, self, *joint.fit(seen, strength), strength)
                 loss = linear_loss(model.raw({TABLE: watched[0]}), watched[1], task, watched[2])
+                tried[number] = loss, model
                 stage.advance(loss=loss)
-                if best is None or loss < best[0]:
-                    best = loss, model
-        assert best is not None  # noqa: S101
-        return best[1]
+                number = _next(tried) if context.seconds_left() > 0 else None
+        return tried[_best(tried)][1]
+
+
+def _best(tried: Mapping[int, tuple[float, Any]]) -> int:
+    return min(tried, key=lambda number: tried[number][0])
+
+
+def _next(tried: Mapping[int, tuple[float, Any]]) -> int | None:
+    """Return a neighbour of the best strength that was not tried, or None."""
+    best = _best(tried)
+    near = (best - 1, best + 1)
+    return next((n for n in near if n not in tried and 0 <= n < len(STRENGTHS)), None)
 
 
 @dataclass(frozen=True, eq=False)
