@@ -31,8 +31,8 @@ TABLES: tuple[tuple[str, Settings], ...] = (
 """For plain fields, in the order in which they are tried."""
 
 MEDIA: dict[Kind, tuple[tuple[str, Settings], ...]] = {
-    Kind.IMAGE: (("transfer", {}), ("resnet", {}), ("finetune", {})),
-    Kind.TEXT: (("transfer", {}), ("neural", {})),
+    Kind.IMAGE: (("transfer", {}), ("resnet", {"pool": True}), ("finetune", {})),
+    Kind.TEXT: (("bag", {}), ("transfer", {}), ("neural", {})),
     Kind.AUDIO: (("neural", {}),),
     Kind.VOLUME: (("neural", {}),),
     Kind.SERIES: (("neural", {}),),
