@@ -1,10 +1,10 @@
 """Search of architectures: plain multi-fidelity beside zero-cost proxies and shared weights.
 
 All 24 architectures of a small space (width, kernel, blocks, residual or plain, as the options of
-the learner ``resnet`` have them) are trained on a third of the training rows of gtsrb32; a third is
-to choose by and one to judge by, tracks kept whole; no official test row is touched. The losses after
-every epoch, what an epoch costs, and what each proxy says are kept in a file. Then each way to
-search is replayed on that table many times, in any budget of CPU seconds:
+the learner ``resnet`` have them) are trained on a third of the training rows of gtsrb32; another
+third is to choose by, the last to judge by, tracks kept whole; no official test row is touched. The
+losses after every epoch, what an epoch costs, and what each proxy says are kept in a file. Then
+each way to search is replayed on that table many times, in any budget of CPU seconds:
 
     full       architectures in random order, each trained to the end
     halving    many for one epoch, the better half for two, and so on (Jamieson & Talwalkar 2016)
