@@ -3,6 +3,7 @@
 Examples:
   lepta fit patients.csv --target readmitted -o readmission.lepta
   lepta fit ct/labels.csv --target lesion --group patient_id --time 5m -o ct.lepta
+  lepta fit claims.csv --target fraud --time 5m --miss-cost 20  # a miss costs 20 false alarms
   lepta fit parts/ --learner transfer -o parts.lepta          # a folder of class folders
   lepta fit sales.parquet --target amount --time-field day --folds 5
   lepta fit offers.csv --task ranking --target grade --group search
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from lepta.bundle import Bundle
     from lepta.data import Dataset
     from lepta.store import Tracked
+
+
+_WIDTH = 60
+"""Letters of a candidate's name and settings that are shown."""
 
 
 class Options(FitOptions, ReadOptions):
@@ -75,8 +80,9 @@ def run(options: Options, context: Context) -> int:
         report = options.out.with_suffix(".report.html")
         write_text(report, bundle.read("report.html").decode())
         show(leaderboard(bundle.read("leaderboard.json"), bundle.task.metrics[0]))
-        figures = "\n".join(table_of(bundle.manifest.metrics, 0.95))
-        show(f"\nOn unseen rows (split 'test'):\n{figures}\n")
+        metrics = bundle.manifest.metrics
+        figures = "\n".join(table_of(metrics, 0.95))
+        show(f"\nOn unseen rows (split {metrics[0].split!r}):\n{figures}\n")
         tracked.finish(*outcome(bundle))
         for line in tracked.keep(name, options.out):
             show(f"store:  {line}")
@@ -116,11 +122,40 @@ def leaderboard(document: bytes, metric: str) -> str:
     """Return the learners tried, the best first, as a table."""
     import json
 
-    rows = [
-        [entry["learner"], f"{entry['score']:.4f}", f"{entry['seconds']:.1f}"]
-        for entry in json.loads(document)
+    entries = [entry for entry in json.loads(document) if "score" in entry]
+    if not any("weight" in entry for entry in entries):
+        rows = [
+            [entry["learner"], f"{entry['score']:.4f}", f"{entry['seconds']:.1f}"]
+            for entry in entries
+        ]
+        return table(["learner", f"{metric} (valid)", "seconds"], rows)
+    names = ["model, and what it is made of", f"{metric} (held out)", "95 % interval", "weight"]
+    return table([*names, "folds", "seconds", "row ms", "kB"], [_row(entry) for entry in entries])
+
+
+def _row(entry: dict[str, Any]) -> list[str]:
+    """Return the figures of a candidate of a search."""
+    settings = ", ".join(f"{key}={_short(value)}" for key, value in _settings(entry).items())
+    name = f"{entry['learner']} ({settings})" if settings else entry["learner"]
+    interval = "" if entry.get("low") is None else f"{entry['low']:.4f} - {entry['high']:.4f}"
+    return [
+        name if len(name) <= _WIDTH else f"{name[: _WIDTH - 3]}...",
+        f"{entry['score']:.4f}",
+        interval,
+        f"{entry['weight']:.2f}",
+        str(entry.get("folds", "")),
+        f"{entry['seconds']:.1f}",
+        f"{entry['milliseconds']:.3f}" if "milliseconds" in entry else "",
+        f"{entry['bytes'] / 1000:.0f}" if "bytes" in entry else "",
     ]
-    return table(["learner", f"{metric} (valid)", "seconds"], rows)
+
+
+def _settings(entry: dict[str, Any]) -> dict[str, Any]:
+    return dict(entry.get("settings", {}))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _tracking(options: Options, name: str, context: Context) -> Tracked:

@@ -18,8 +18,8 @@ _BAGS = 5
 _SHARE = 0.6
 _LEAST = 1e-4
 """Share of the loss by which a step must improve; else the smaller model is as good."""
-_CLEARLY = 0.02
-"""Share of the loss by which fewer folds must be better to be preferred."""
+_CLEARLY = 0.025
+"""Share of the loss by which fewer folds must be better to be preferred, were they none."""
 _LIGHT = 0.04
 """A weight below which a candidate is left out."""
 _ROWS = 10_000
@@ -78,7 +78,8 @@ def choose_weights(board: Board, seed: int) -> Weighted:
     for level in levels[1:]:
         found = _choose(board, level, seed)
         loss = found.measured(board.judge, first).loss
-        if loss < least - _CLEARLY * abs(least):
+        lost = 1 - level / levels[0]
+        if loss < least - _CLEARLY * lost * abs(least):
             best, least = found, loss
     return best
 

@@ -99,29 +99,46 @@ class Planner:
         return self._open(candidate, total)
 
     def _complete(self, left: float, *, everyone: bool = False) -> Unit | None:
-        """Return the next fold of the best candidate that is worth it, and can be had in time.
+        """Return the next fold of a candidate that is worth it and can be had in time.
 
-        ``everyone``: there is nothing better to do.
+        All that can be completed go on side by side: those that fall back are dropped early, and
+        those that are added up have done the same folds. Repeats come when every row was held out.
+
+        Args:
+            left: seconds until the end.
+            everyone: there is nothing better to do.
         """
-        ranked = self.board.ranked()
-        for place, entry in enumerate(ranked):
-            fold = self._next_fold(entry)
-            if fold is None or not (everyone or self._worthy(entry, place, ranked[0])):
-                continue
-            rest = (len(self.board.folds.pairs) - entry.level) * entry.cost / self.workers
-            if place and rest > left and not entry.level > 1:
-                continue
-            if entry.cost * 1.1 > left:
-                continue
-            seconds = min(
-                left, max(5.0, 10 * entry.cost)
-            )  # seldom reached: what is cut cannot repeat
-            return Unit(entry, fold, seconds, f"{entry.candidate.learner} on all folds")
+        each, total = self.board.folds.each, len(self.board.folds.pairs)
+        for most in (each, total):
+            chosen = self._affordable(most, left, everyone=everyone)
+            if chosen:
+                entry, fold = min(chosen, key=lambda pair: pair[1])
+                seconds = min(left, max(5.0, 10 * entry.cost))  # what is cut cannot be repeated
+                return Unit(entry, fold, seconds, f"{entry.candidate.learner} on all folds")
         return None
 
-    def _next_fold(self, entry: Entry) -> int | None:
+    def _affordable(
+        self, most: int, left: float, *, everyone: bool = False
+    ) -> list[tuple[Entry, int]]:
+        """Return entries, the best first, that can be brought to ``most`` folds; and their next."""
+        ranked = self.board.ranked()
+        chosen: list[tuple[Entry, int]] = []
+        spent = 0.0
+        for place, entry in enumerate(ranked):
+            fold = self._next_fold(entry, most)
+            if fold is None or entry.cost * 1.1 > left:
+                continue
+            if not (everyone or self._worthy(entry, place, ranked[0])):
+                continue
+            spent += (most - entry.level) * entry.cost / self.workers
+            if chosen and spent > left:
+                break
+            chosen.append((entry, fold))
+        return chosen
+
+    def _next_fold(self, entry: Entry, most: int) -> int | None:
         busy = {fold for number, fold in self.running if number == entry.number}
-        for fold in range(len(self.board.folds.pairs)):
+        for fold in range(most):
             if fold not in entry.models and fold not in busy:
                 return fold
         return None
