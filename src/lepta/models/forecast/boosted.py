@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 
 from lepta.core.errors import TrainError
 from lepta.core.events import Context
-from lepta.core.schema import Kind, Role, Schema
+from lepta.core.schema import Kind, Schema
 from lepta.core.space import Choice
 from lepta.data.windows import PAST
-from lepta.models.forecast.lags import Lags, cycles_of
+from lepta.models.forecast.clock import Clock
+from lepta.models.forecast.lags import Lags
 from lepta.models.forecast.own import unfit_windows
-from lepta.models.forecast.periods import periods_of, step_of
+from lepta.models.forecast.periods import periods_of
+from lepta.models.forecast.regression import forecasts_of
 from lepta.models.forecast.spread import Spread, fit_spread
-from lepta.models.forecast.statistical import Given, Statistical, StatisticalFitted, seen_of
+from lepta.models.forecast.statistical import Given, Statistical, StatisticalFitted
 from lepta.models.front import Front, fit_front
 from lepta.models.graph import Graph
 from lepta.models.learner import Fitted, Learner
@@ -162,24 +164,19 @@ class ForecastTrees(Learner):
         most = max(64, _SPREAD // (lags.series * lags.horizon))
         held = valid.take(np.linspace(0, len(valid) - 1, min(most, len(valid))).astype(int))
         given = Given.of(base.front, held, task, context)
-        seen = seen_of(base.front, base.own, given, task)
-        _, middle = base.middle(given.arrays)
-        errors = seen.y - self.start(middle) - made.added(given.arrays, middle.shape)
-        return replace(made, spread=fit_spread(seen.own, errors, task.quantiles))
+        own, middle = base.middle(given.arrays)
+        errors = (
+            base.own.targets(given.y) - self.start(middle) - made.added(given.arrays, middle.shape)
+        )
+        return replace(made, spread=fit_spread(own, errors, task.quantiles))
 
     def _lags(self, base: StatisticalFitted, train: Dataset, context: Context) -> Lags:
-        step = step_of(train, base.task.horizon)
-        time = train.schema.one(Role.TIME)
-        span = 0.0
-        if step is not None and time is not None:
-            moments = np.asarray(train.numpy(time.name), np.float64)
-            span = float(moments.max() - moments.min())
+        clock = Clock.of(train, base.task.horizon)
         some = train.take(np.linspace(0, len(train) - 1, min(len(train), 512)).astype(int))
         own = base.own.run(base.front.run(some, context)[PAST])
-        periods = periods_of(own, step)[:3]
+        periods = periods_of(own, clock.step)[:3]
         recent = min(self.recent, base.affine.length)
-        cycles = cycles_of(step, span)
-        return Lags(base.front, base.own, base.affine, recent, periods, step, cycles)
+        return Lags(base.front, base.own, base.affine, recent, periods, clock)
 
     def boost(
         self,
@@ -205,10 +202,10 @@ class ForecastTrees(Learner):
         windows = min(len(rows), max(64, 4 * most // each))
         some = rows.take(np.linspace(0, len(rows) - 1, windows).astype(int))
         given = Given.of(lags.front, some, task, context)
-        seen = seen_of(lags.front, lags.own, given, task)
-        target = (seen.y - self.start(lags.affine(seen.own, seen.beside))).ravel()
+        _, middle = forecasts_of(lags.front, lags.own, lags.affine, given.arrays)
+        target = (lags.own.targets(given.y) - self.start(middle)).ravel()
         x = lags.run(given.arrays, np.arange(windows))
-        weights = None if seen.weights is None else seen.weights.repeat(each)
+        weights = None if given.weights is None else given.weights.repeat(each)
         if len(x) > most:
             kept = np.sort(np.random.default_rng(context.seed).choice(len(x), most, replace=False))
             x, target = x[kept], target[kept]

@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lepta.data.windows import AHEAD, PAST, START
+from lepta.data.windows import AHEAD, PAST
+from lepta.models.forecast.clock import CYCLES, Clock, clock_place, table_width
 from lepta.models.forecast.filters import seasonal_naive
-from lepta.models.forecast.own import Own, emit_context, other_channels, past_part
-from lepta.models.forecast.regression import Affine
+from lepta.models.forecast.own import Own, other_channels, past_part
+from lepta.models.forecast.regression import Affine, emit_forecasts
 from lepta.models.front import TABLE, Front
 from lepta.models.front.base import OnlyFields
 from lepta.models.graph import Graph
 from lepta.runtime.session import open_session
 
 Floats = NDArray[np.float64]
-_DAY = 86400.0
-_CYCLES = (_DAY, 7 * _DAY, 365.2425 * _DAY)
 _OTHERS = 16
 """Most channels that are seen but not forecast of which the last value is read."""
 _CHUNK = 512
@@ -40,8 +39,7 @@ class Lags(OnlyFields):
         affine: the statistical forecast, one of the columns.
         recent: last values read.
         periods: seasons, in steps.
-        step: seconds from row to row; None leaves the calendar out.
-        cycles: of day, week and year, which are read.
+        clock: the calendar.
     """
 
     front: Front
@@ -49,8 +47,7 @@ class Lags(OnlyFields):
     affine: Affine
     recent: int
     periods: tuple[int, ...]
-    step: float | None
-    cycles: tuple[int, ...]
+    clock: Clock
 
     @property
     def horizon(self) -> int:
@@ -85,15 +82,9 @@ class Lags(OnlyFields):
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(names, (-1, -1))
         shapes |= {part.source.name: part.out_shape for part in self.front.fields}
         values = {n: graph.input(f"x{k}", "float32", shapes[n]) for k, n in enumerate(names)}
-        own = self.own.emit(graph, values[PAST], self.affine.length)
-        middle = self.affine.emit(graph, own, self._beside(graph, values))
+        own, middle = emit_forecasts(graph, self.front, self.own, self.affine, values)
         graph.output(self.emit(graph, values, own, middle), "lags", "float32", (-1, -1))
         return open_session(graph.build().SerializeToString())
-
-    def _beside(self, graph: Graph, values: Mapping[str, str]) -> str:
-        if self.affine.context is None:
-            return ""
-        return emit_context(graph, self.front, values, self.own.places)
 
     def emit(self, graph: Graph, values: Mapping[str, str], own: str, middle: str) -> str:
         """Add the nodes; return the name of the matrix (rows * series * horizon, columns).
@@ -187,18 +178,18 @@ class Lags(OnlyFields):
         table = self.front.table
         if table is None:
             return [], []
-        width = len(table.numbers) + len(table.flagged) + sum(len(w) + 1 for w in table.vocabulary)
-        told = [field.name for field in table.times] == [START] and self.step is not None
-        clock = [width + 3 * (cycle + 1) for cycle in self.cycles] if told else []
-        return list(range(width)), clock
+        width = table_width(table)
+        first = None if self.clock.step is None else clock_place(self.front)
+        told = [] if first is None else [first + 3 * (n + 1) for n in self.clock.cycles]
+        return list(range(width)), told
 
     def _turns(self) -> NDArray[np.float32]:
         """Return the part of each cycle from the first step to each, (1, 1, horizon, cycles).
 
         A little more, so that rounding does not tell midnight from midnight.
         """
-        passed = np.arange(self.horizon)[:, None] * float(self.step or 0.0)
-        lengths = np.array([_CYCLES[cycle] for cycle in self.cycles])
+        passed = np.arange(self.horizon)[:, None] * float(self.clock.step or 0.0)
+        lengths = np.array([CYCLES[cycle] for cycle in self.clock.cycles])
         return np.asarray(passed / lengths + 1e-4, np.float32)[None, None]
 
     def _columns(self, values: Mapping[str, str]) -> int:
@@ -216,12 +207,3 @@ class Lags(OnlyFields):
 def _flat(graph: Graph, value: str) -> str:
     """Return (rows, columns) as (rows, 1, 1, columns)."""
     return graph.op("Unsqueeze", value, graph.const([1, 2], "int64"))
-
-
-def cycles_of(step: float | None, seconds: float) -> tuple[int, ...]:
-    """Return which of day, week and year rows ``step`` seconds apart tell, in ``seconds`` seen."""
-    if step is None:
-        return ()
-    return tuple(
-        place for place, cycle in enumerate(_CYCLES) if 2 * step <= cycle and seconds >= 1.2 * cycle
-    )

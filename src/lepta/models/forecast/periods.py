@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
-from lepta.core.schema import Kind, Role
-from lepta.data.windows import UNTIL
+from lepta.models.forecast.clock import CYCLES
 
-if TYPE_CHECKING:
-    from lepta.data import Dataset
-
-_DAY = 86400.0
-_CYCLES = (_DAY, 7 * _DAY, 365.2425 * _DAY)
 _LEAST = 0.3
 """Autocorrelation from which on a peak is taken for a season."""
 _ROWS = 512
 """Windows looked at."""
-
-
-def step_of(data: Dataset, horizon: int) -> float | None:
-    """Return the seconds from row to row; None where rows have no date and time."""
-    time = data.schema.one(Role.TIME)
-    if time is None or time.kind != Kind.DATETIME or UNTIL not in data.schema or not len(data):
-        return None
-    begin = np.asarray(data.numpy(time.name), np.float64)
-    if horizon > 1:
-        reach = np.asarray(data.numpy(UNTIL), np.float64) - begin
-        step = float(np.median(reach)) / (horizon - 1)
-    else:
-        gaps = np.diff(np.unique(begin))
-        step = float(np.median(gaps)) if gaps.size else 0.0
-    return step if step > 0 else None
 
 
 def periods_of(own: NDArray[np.float64], step: float | None) -> tuple[int, ...]:
@@ -48,7 +25,7 @@ def periods_of(own: NDArray[np.float64], step: float | None) -> tuple[int, ...]:
         autocorrelation; each at most the length of a window.
     """
     length = own.shape[2]
-    told = [round(cycle / step) for cycle in _CYCLES] if step is not None else []
+    told = [round(cycle / step) for cycle in CYCLES] if step is not None else []
     found = {period for period in told if 2 <= period <= length} | set(_peaks(own))
     return tuple(sorted(found))
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lepta.data.windows import PAST
+from lepta.models.forecast.own import Own, context_of, emit_context
+from lepta.models.front import Front
 from lepta.models.graph import Graph
 
 Floats = NDArray[np.float64]
@@ -79,6 +83,29 @@ class Affine:
             shape = graph.const([-1, *self.context.shape[1:]], "int64")
             found = graph.op("Add", found, graph.op("Reshape", told, shape))
         return graph.op("Add", found, _double(graph, self.bias))
+
+
+def forecasts_of(
+    front: Front, own: Own, affine: Affine, arrays: Mapping[str, NDArray[Any]]
+) -> tuple[Floats, Floats]:
+    """Return windows (rows, series, length) of prepared arrays, and their forecasts.
+
+    Forecasts are (rows, series, horizon), in the unit of the windows.
+    """
+    windows = own.run(arrays[PAST])
+    told = affine.context is not None
+    beside = context_of(front, arrays, own.places) if told else np.zeros((0, 0))
+    return windows, affine(windows, beside)
+
+
+def emit_forecasts(
+    graph: Graph, front: Front, own: Own, affine: Affine, values: Mapping[str, str]
+) -> tuple[str, str]:
+    """Add what :func:`forecasts_of` does; return the names of both, float64."""
+    windows = own.emit(graph, values[PAST], affine.length)
+    told = affine.context is not None
+    beside = emit_context(graph, front, values, own.places) if told else ""
+    return windows, affine.emit(graph, windows, beside)
 
 
 def _double(graph: Graph, weights: Floats) -> str:

@@ -15,10 +15,11 @@ from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
 from lepta.core.space import Choice
 from lepta.data.windows import PAST
-from lepta.models.forecast.own import Own, context_of, emit_context, unfit_windows
-from lepta.models.forecast.periods import periods_of, step_of
+from lepta.models.forecast.clock import Clock
+from lepta.models.forecast.own import Own, context_of, unfit_windows
+from lepta.models.forecast.periods import periods_of
 from lepta.models.forecast.proposing import Member, Seen, choose, mixed, refitted
-from lepta.models.forecast.regression import Affine, mixture
+from lepta.models.forecast.regression import Affine, emit_forecasts, forecasts_of, mixture
 from lepta.models.forecast.spread import Spread, fit_spread
 from lepta.models.front import Front, fit_front
 from lepta.models.graph import Graph
@@ -58,7 +59,8 @@ class StatisticalFitted(Fitted):
         if not self.members:
             return self
         given = Given.of(self.front, rows, self.task, context)
-        seen = seen_of(self.front, self.own, given, self.task)
+        clock = Clock.of(rows, self.task.horizon)
+        seen = seen_of(self.front, self.own, given, self.task, clock)
         members = refitted(list(self.members), seen)
         return replace(self, affine=mixed(members).rounded(), members=tuple(members))
 
@@ -76,17 +78,11 @@ class StatisticalFitted(Fitted):
 
     def middle(self, arrays: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
         """Return windows (rows, series, length) and their forecasts (rows, series, horizon)."""
-        own = self.own.run(arrays[PAST])
-        told = self.affine.context is not None
-        beside = context_of(self.front, arrays, self.own.places) if told else np.zeros((0, 0))
-        return own, self.affine(own, beside)
+        return forecasts_of(self.front, self.own, self.affine, arrays)
 
     def emit_middle(self, graph: Graph, values: Mapping[str, str]) -> tuple[str, str]:
         """Add what :meth:`middle` does; return the names of both, float64."""
-        own = self.own.emit(graph, values[PAST], self.affine.length)
-        told = self.affine.context is not None
-        beside = emit_context(graph, self.front, values, self.own.places) if told else ""
-        return own, self.affine.emit(graph, own, beside)
+        return emit_forecasts(graph, self.front, self.own, self.affine, values)
 
     def combine(self, others: Sequence[Fitted], weights: Sequence[float]) -> Fitted | None:
         parts = [self, *(other for other in others if isinstance(other, StatisticalFitted))]
@@ -162,14 +158,16 @@ class Statistical(Learner):
         train = rows[0]
         plain = Own.of(front, train, task)
         given = [Given.of(front, part, task, context) for part in rows]
+        clock = Clock.of(train, task.horizon)
+        told = clock if self.beside else None
         units, truth = self._units(plain, given[0].y), given[1].y
         found: list[tuple[float, StatisticalFitted]] = []
         with context.stage("statistical", total=len(units), unit="scale") as stage:
             for place, unit in enumerate(units):
                 if found and context.seconds_left() <= 0:
                     break
-                seen = [seen_of(front, unit, part, task, beside=self.beside) for part in given]
-                periods = self._periods(seen[0], step_of(train, task.horizon))
+                seen = [seen_of(front, unit, part, task, told) for part in given]
+                periods = self._periods(seen[0], clock.step)
                 left = context.share(len(units) - place)
                 members, _ = choose(self.kind, (seen[0], seen[1]), periods, left)
                 affine = mixed(members).rounded()
@@ -225,12 +223,16 @@ class Given:
         return cls(front.run(rows, context), y, row_weights(rows, task, balance=False))
 
 
-def seen_of(
-    front: Front, own: Own, given: Given, task: Forecasting, *, beside: bool = True
-) -> Seen:
-    """Return windows, context and targets of prepared rows, in the unit of the windows."""
+def seen_of(front: Front, own: Own, given: Given, task: Forecasting, clock: Clock | None) -> Seen:
+    """Return windows, context and targets of prepared rows, in the unit of the windows.
+
+    What ``clock`` has not seen to come back is 0 in the context, so that it gets no weight. There
+    is no context without a clock.
+    """
     arrays = given.arrays
     told = context_of(front, arrays, own.places)
-    if not beside or told.shape[1] * task.horizon * len(own.places) > _MOST_CONTEXT:
+    if clock is None or told.shape[1] * task.horizon * len(own.places) > _MOST_CONTEXT:
         told = told[:, :0]
+    else:
+        told[:, clock.unsteady(front)] = 0.0
     return Seen(own.run(arrays[PAST]), told, own.targets(given.y), given.weights)
