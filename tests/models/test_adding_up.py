@@ -16,7 +16,7 @@ LEARNED: dict[str, dict[str, object]] = {
     "kernel": {"pieces": 8},
     "neighbours": {"rows": 5000},
     "linear": {},
-    "tabm": {"network": LeanOptions(members=3, width=16, epochs=40, patience=6)},
+    "tabm": {"network": LeanOptions(members=3, width=16, epochs=40, patience=6), "linear": True},
 }
 ONE = [name for name in LEARNED if name != "neighbours"]
 """Those whose models add up to one."""

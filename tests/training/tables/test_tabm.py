@@ -98,6 +98,20 @@ def test_what_lines_cannot_say_is_learned(encoding: Literal["pieces", "waves"]) 
     assert losses[1] < 0.3 * losses[0]
 
 
+def test_lines_go_on_where_networks_do_not() -> None:
+    x = np.linspace(-1, 1, 400)
+    columns = {"x": x, "y": 50 * x + np.sin(9 * x)}
+    data = lepta.Dataset.read(columns, target="y", task="regression")
+    inner, outer = data.keep(np.abs(x) < 0.6), data.keep(np.abs(x) > 0.8)
+    errors = {}
+    for linear in (False, True):
+        learner = TabM(network=FAST, linear=linear)
+        fitted = learner.fit(inner, inner, data.task, Context(threads=1))
+        raw = fitted.raw_of(outer, Context())[:, 0]
+        errors[linear] = np.abs(raw - outer.targets(data.task)).mean()
+    assert errors[True] < 0.5 * errors[False]
+
+
 def test_a_model_fitted_again_knows_all_rows() -> None:
     """The second half says the opposite of the first."""
     x = np.tile(np.linspace(-1, 1, 150), 2)

@@ -22,6 +22,8 @@ from lepta.training.tables.members import Layer, Members
 _STEPS = 8
 """Steps, at least, that an epoch is cut into."""
 _LEAST_BATCH = 16
+_SMALL = 0.1
+"""Factor of the first heads of networks that add to given scores: they begin near zero."""
 _PIECE = 2048
 """Rows that are evaluated at once."""
 
@@ -56,11 +58,16 @@ class LeanOptions:
 
 @dataclass(frozen=True, eq=False)
 class LeanRows:
-    """Inputs (rows, inputs), targets, and row weights or None."""
+    """Inputs (rows, inputs), targets, and row weights or None.
+
+    Attributes:
+        start: raw scores (rows, width) that the networks add to, or None.
+    """
 
     x: NDArray[np.float32]
     y: NDArray[Any]
     weights: NDArray[np.float64] | None
+    start: NDArray[np.float32] | None = None
 
 
 def train_members(
@@ -96,11 +103,14 @@ class _Training:
         self.options, self.context = options, context
         self.objective = _fitted(objective_of(task, smoothing=options.smoothing), train.y)
         self.plain = _fitted(objective_of(task), train.y)
-        self.center, self.scale = self.plain.center.float(), self.plain.scale.float()
+        self.scale = self.plain.scale.float()
+        self.center = self.plain.center.float() * (train.start is None)
         self.train, self.valid = _Ready(train, self.objective), None
         if valid is not None and len(valid.x):
             self.valid = _Ready(valid, self.plain)
         self.network = _Network(train.x.shape[1], len(self.center), options)
+        if train.start is not None:
+            self.network.head.data.mul_(_SMALL)
         self.optimiser = _optimiser(self.network, options)
         self.order = np.random.default_rng(context.seed)
 
@@ -141,6 +151,8 @@ class _Training:
     def _step(self, rows: Tensor) -> None:
         """Change the weights once, by rows (members, batch)."""
         raw = self.network(self.train.x[rows]) * self.scale + self.center
+        if self.train.start is not None:
+            raw = raw + self.train.start[rows]
         flat = rows.reshape(-1)
         losses = self.objective.losses(raw.reshape(-1, raw.shape[-1]), self.train.y[flat])
         weights = self.train.weights
@@ -157,7 +169,10 @@ class _Training:
         for start in range(0, len(rows.x), _PIECE):
             x, y = (part[start : start + _PIECE] for part in (rows.x, rows.y))
             raw = self.network(x.expand(self.options.members, -1, -1)).mean(dim=0)
-            losses.append(self.plain.losses(raw * self.scale + self.center, y).double())
+            raw = raw * self.scale + self.center
+            if rows.start is not None:
+                raw = raw + rows.start[start : start + _PIECE]
+            losses.append(self.plain.losses(raw, y).double())
         weights = torch.ones(len(rows.x)) if rows.weights is None else rows.weights
         return float((torch.cat(losses) @ weights.double()) / weights.double().sum())
 
@@ -170,6 +185,7 @@ class _Ready:
         targets = objective.targets(rows.y, np.arange(len(rows.x)))
         self.y = targets.float() if targets.dtype == torch.float64 else targets
         self.weights = None if rows.weights is None else torch.from_numpy(rows.weights).float()
+        self.start = None if rows.start is None else torch.from_numpy(rows.start)
 
 
 class _Network(nn.Module):

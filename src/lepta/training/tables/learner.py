@@ -18,6 +18,8 @@ from lepta.models.front.front import PLAIN, TABLE
 from lepta.models.front.shared import whole_of
 from lepta.models.graph import Graph
 from lepta.models.learner import VECTORS, Fitted, Learner, row_weights
+from lepta.models.linear import linear_loss
+from lepta.models.paths import best_solution, few_threads, solutions
 from lepta.models.pieces import Pieces
 from lepta.tasks import Task
 from lepta.training.tables.lean import LeanOptions, LeanRows, train_members
@@ -31,6 +33,23 @@ Encoding = Pieces | Waves
 ENCODINGS: dict[str, type[Pieces] | type[Waves]] = {"pieces": Pieces, "waves": Waves}
 
 
+PENALTIES = tuple(float(p) for p in np.geomspace(1.0, 1e-4, 9))
+"""Penalties tried for the linear model that networks add to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A linear model of the table: weights (columns, width), bias (width,), and its penalty."""
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    penalty: float
+
+    def raw(self, table: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return raw scores (rows, width) of a table (rows, columns)."""
+        return np.asarray(table @ self.weights + self.bias, np.float32)
+
+
 @dataclass(frozen=True)
 class TabMFitted(Fitted):
     """Networks over the table and its pieces.
@@ -38,6 +57,7 @@ class TabMFitted(Fitted):
     Attributes:
         encoding: how numbers are encoded.
         body: the networks.
+        line: the linear model that they add to, or None.
         options: how they were trained.
         epochs: how long.
     """
@@ -46,6 +66,7 @@ class TabMFitted(Fitted):
     task: Task
     encoding: Encoding
     body: Members
+    line: Line | None
     options: LeanOptions
     epochs: int
     balance: bool = False
@@ -53,16 +74,25 @@ class TabMFitted(Fitted):
     def refit(self, rows: Dataset, context: Context) -> TabMFitted:
         if len(self.body.head) > 1:
             return self
+        options, line = replace(self.options, epochs=self.epochs), None
         given = _lean(self.front, self.encoding, rows, self.task, self.balance, context)
-        options = replace(self.options, epochs=self.epochs)
+        if self.line is not None:
+            table = self.front.run(rows, context)[TABLE]
+            line = _fit_line((table, given), None, self.task, (self.line.penalty,), context)
+            given = replace(given, start=line.raw(table))
         body, _ = train_members(given, None, self.task, options, context)
-        return replace(self, body=body)
+        return replace(self, body=body, line=line)
 
     def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        return self.body.raw(self.encoding.run(arrays[TABLE]))
+        raw = self.body.raw(self.encoding.run(arrays[TABLE]))
+        return raw if self.line is None else raw + self.line.raw(arrays[TABLE])
 
     def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
-        return self.body.emit(graph, self.encoding.emit(graph, values[TABLE]))
+        raw = self.body.emit(graph, self.encoding.emit(graph, values[TABLE]))
+        if self.line is None:
+            return raw
+        direct = graph.const(self.line.weights), graph.const(self.line.bias)
+        return graph.op("Add", raw, graph.op("Gemm", values[TABLE], *direct))
 
     def combine(self, others: Sequence[Fitted], weights: Sequence[float]) -> TabMFitted | None:
         models = [self, *(m for m in others if isinstance(m, TabMFitted))]
@@ -70,7 +100,14 @@ class TabMFitted(Fitted):
             return None
         if any(m.body.shape != self.body.shape or not self._reads_like(m) for m in models):
             return None
-        return replace(self, body=Members.add([m.body for m in models], weights))
+        pairs = [(m.line, w) for m, w in zip(models, weights, strict=True) if m.line is not None]
+        line = None
+        if pairs:
+            total = sum(one.weights * np.float32(share) for one, share in pairs)
+            bias = sum(one.bias * np.float32(share) for one, share in pairs)
+            line = Line(np.asarray(total), np.asarray(bias), pairs[0][0].penalty)
+        body = Members.add([m.body for m in models], weights)
+        return replace(self, body=body, line=line)
 
     def _reads_like(self, other: TabMFitted) -> bool:
         if type(other.encoding) is not type(self.encoding):
@@ -84,6 +121,8 @@ class TabMFitted(Fitted):
         from safetensors.numpy import save
 
         arrays = {**self.body.tensors(), **self.encoding.tensors()}
+        if self.line is not None:
+            arrays |= {"line_weights": self.line.weights, "line_bias": self.line.bias}
         recipe = {"learner": "tabm", "epochs": self.epochs}
         return {
             "workshop/tabm.safetensors": save(arrays),
@@ -99,11 +138,14 @@ class TabM(Learner):
         network: how they are made and trained.
         encoding: whether numbers are cut into pieces at quantiles, or have waves beside them.
         pieces: how many pieces or waves of a number, at the most; fewer where columns are many.
+        linear: whether they add to a linear model, fitted before; None does where the target is a
+            number, for lines go on where networks do not.
     """
 
     network: LeanOptions = field(default_factory=LeanOptions)
     encoding: Annotated[Literal["pieces", "waves"], Choice("pieces", "waves")] = "pieces"
     pieces: Annotated[int, Range(4, 48, log=True)] = 16
+    linear: Annotated[bool | None, Choice(False, True)] = None
 
     tasks: ClassVar[frozenset[str]] = VECTORS
 
@@ -116,8 +158,37 @@ class TabM(Learner):
         encoding = ENCODINGS[self.encoding].of(whole, self.pieces)
         seen = _lean(front, encoding, train, task, self.balance, context)
         watched = _lean(front, encoding, valid, task, False, context)
+        line = None
+        if task.name == "regression" if self.linear is None else self.linear:
+            tables = [front.run(rows, context)[TABLE] for rows in (train, valid)]
+            pairs = (tables[0], seen), (tables[1], watched)
+            line = _fit_line(*pairs, task, PENALTIES, context)
+            seen, watched = (replace(rows, start=line.raw(table)) for table, rows in pairs)
         body, epochs = train_members(seen, watched, task, self.network, context)
-        return TabMFitted(front, task, encoding, body, self.network, epochs, self.balance)
+        return TabMFitted(
+            front, task, encoding, body, line, self.network, epochs, balance=self.balance
+        )
+
+
+def _fit_line(
+    train: tuple[NDArray[np.float32], LeanRows],
+    valid: tuple[NDArray[np.float32], LeanRows] | None,
+    task: Task,
+    penalties: Sequence[float],
+    context: Context,
+) -> Line:
+    """Fit a linear model of a table; of several penalties the best on ``valid``."""
+    (table, rows) = train
+    with few_threads(context):
+        path = solutions(table, rows.y, task, penalties, rows.weights, context)
+        if valid is None:
+            found = next(path)
+        else:
+            watch, seen = valid
+            _, found = best_solution(
+                path, lambda one: linear_loss(one.raw(watch), seen.y, task, seen.weights)
+            )
+    return Line(found.weights.astype(np.float32), found.bias.astype(np.float32), found.penalty)
 
 
 def _lean(
