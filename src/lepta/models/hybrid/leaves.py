@@ -1,22 +1,23 @@
 """Leaves of boosted trees as inputs of a linear model.
 
 A leaf of a tree is a conjunction of a few conditions, which boosting finds one after the other. A
-linear model of all leaves at once, and of the columns themselves, weighs them anew (He et al.,
-"Practical Lessons from Predicting Clicks on Ads at Facebook", 2014). Its weights are new values of
-the leaves, so that in the graph it is again trees.
+linear model of all leaves at once, and of the columns as broken lines, weighs them anew (He et
+al., "Practical Lessons from Predicting Clicks on Ads at Facebook", 2014). Its weights are new
+values of the leaves, so that in the graph it is again trees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lepta.core.events import Context
 from lepta.core.schema import Schema
+from lepta.core.space import Range
 from lepta.models.front import Front, fit_front
 from lepta.models.front.front import TABLE
 from lepta.models.hybrid.additive import Additive, Given, basis_of, no_plain_field, table_rows
@@ -144,9 +145,11 @@ class LeafLinear(Learner):
     """Trees, quickly grown, then a linear model of their leaves and of the columns.
 
     Attributes:
+        knots: places at which the line of a number may bend.
         trees: how the trees are grown.
     """
 
+    knots: Annotated[int, Range(2, 16, log=True)] = 6
     trees: Trees = field(default_factory=lambda: Trees(rounds=400, learning_rate=0.1))
 
     tasks: ClassVar[frozenset[str]] = ANSWERS
@@ -164,7 +167,8 @@ class LeafLinear(Learner):
         most = max(10, int(_WORK / (len(seen[1]) * width**2)))
         trees = replace(self.trees, rounds=min(self.trees.rounds, most))
         grown = trees.grow(front, task, Rows(*seen), Rows(*watched), None, context.share(2))
-        joint = _Joint(basis_of(front), Leaves.of(grown), task)
+        basis = basis_of(front).bend(seen[0], self.knots)
+        joint = _Joint(basis, Leaves.of(grown), task)
         tried: dict[int, tuple[float, LeafLinearFitted]] = {}
         with context.stage("leaves", unit="strength") as stage:
             number: int | None = _LIKELIEST
