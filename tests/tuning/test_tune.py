@@ -200,6 +200,33 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "Did you mean 'leaves'" in capsys.readouterr().err
 
 
+OWN = """
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+regression = LogisticRegression(max_iter=500)
+
+def network(width, hidden=4):
+    return nn.Sequential(nn.LazyLinear(hidden), nn.ReLU(), nn.LazyLinear(width))
+"""
+
+
+def test_ones_own_model(cancer: lepta.Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("skl2onnx")
+    (tmp_path / "own.py").write_text(OWN)
+    options: dict[str, Any] = {"trials": 2, "workers": 1, "audit": False}
+    sizes = [8, 16]
+    for name, space in (
+        ("regression", {"parameters.C": [0.01, 1.0]}),
+        ("network", {"arguments.hidden": sizes, "loop.epochs": [2]}),
+    ):
+        model = f"{tmp_path / 'own.py'}:{name}"
+        trials = trials_of(lepta.tune(cancer, model=model, space=space, **options))
+        assert [trial["state"] for trial in trials] == ["ended", "ended"]
+    with pytest.raises(ConfigError, match="Did you mean 'hidden'"):
+        lepta.tune(cancer, model=model, space={"arguments.hiden": sizes}, **options)
+
+
 @pytest.mark.slow
 def test_trials_are_kept_in_the_store(
     cancer: lepta.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

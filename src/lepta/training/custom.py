@@ -42,11 +42,13 @@ class Torch(Neural):
     Attributes:
         model: the module, its class, a function that returns it, or "file.py:name".
         outputs: whether it ends in logits or probabilities; "auto" looks at its last step.
+        arguments: what a class or function is given, by the names of its parameters.
     """
 
     loop: LoopOptions = field(default_factory=_plain_loop)
     model: Any = None
     outputs: Outputs = "auto"
+    arguments: dict[str, Any] = field(default_factory=dict)
     name = "torch"
     kinds = ()
     gaps = False
@@ -58,7 +60,7 @@ class Torch(Neural):
         self, front: Front, arrays: Mapping[str, NDArray[np.float32]], task: Task
     ) -> tuple[nn.Module, LoopOptions]:
         shapes = {name: arrays[name].shape for name in front.names}
-        network = adapt(self.model, shapes, task, self.outputs)
+        network = adapt(self.model, shapes, task, self.outputs, self.arguments)
         try_out(network, [arrays[name][:_TRIAL] for name in front.names], task, self.model)
         usual = _plain_loop()
         wishes: dict[str, Any] = {

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field as Option
 
+from lepta.app.finishing import finish
 from lepta.app.output import show, table
 from lepta.app.reading import DATA, read
 from lepta.core.errors import ConfigError
@@ -67,26 +68,13 @@ class Options(FitOptions, ReadOptions):
 
 def run(options: Options, context: Context) -> int:
     """Fit, report and save."""
-    from lepta.core.files import write_text
-    from lepta.evaluation.results import table_of
-    from lepta.tuning.fitting import outcome
-
     options.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     name = options.name or options.out.stem
     data = None if options.from_ else _read(options, name, context)
     with _tracking(options, name, context) as tracked:
         bundle = _fit(options, data, name, tracked.context)
-        bundle.save(options.out)
-        report = options.out.with_suffix(".report.html")
-        write_text(report, bundle.read("report.html").decode())
-        show(leaderboard(bundle.read("leaderboard.json"), bundle.task.metrics[0]))
-        metrics = bundle.manifest.metrics
-        figures = "\n".join(table_of(metrics, 0.95))
-        show(f"\nOn unseen rows (split {metrics[0].split!r}):\n{figures}\n")
-        tracked.finish(*outcome(bundle))
-        for line in tracked.keep(name, options.out):
-            show(f"store:  {line}")
-    show(f"model:  {options.out}\nreport: {report}")
+        board = leaderboard(bundle.read("leaderboard.json"), bundle.task.metrics[0])
+        finish(bundle, options.out, name, board, tracked)
     return 0
 
 

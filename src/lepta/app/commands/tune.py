@@ -13,7 +13,8 @@ Without --space all ranges that the learner names are searched. In a file given 
     space:
       loop.learning_rate: {low: 0.0003, high: 0.03, log: true}
       loop.batch: [32, 64, 128]
-Options that stay as they are: --settings KEY=VALUE.
+Options that stay as they are: --settings KEY=VALUE. Of one's own model (--model), what its function
+takes is arguments.NAME, and what a scikit-learn estimator takes parameters.NAME.
 
 What happens: the first trial has the learner's own values, some look around at random, the others
 follow what was seen (TPE). Networks that fall behind others after 1, 3, 9, ... epochs are given up.
@@ -25,7 +26,8 @@ trials lie.
 Examples:
   lepta tune patients.csv --target readmitted --learner trees --time 5m -o readmission.lepta
   lepta tune digits.csv --target digit --learner mlp --trials 60 --folder study -o digits.lepta
-  lepta tune parts/ --model nets.py:SmallNet --space 'loop.learning_rate=0.0001..0.01 log'
+  lepta tune parts/ --model nets.py:build --space 'arguments.channels=8..64 log'
+  lepta tune patients.csv --target readmitted --model est.py:svc --space 'parameters.C=0.1..99 log'
   lepta tune signs.csv --target sign --learner cnn --engine ray --address auto --workers 16
 """
 
@@ -39,7 +41,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field as Option
 
-from lepta.app.output import show, table
+from lepta.app.finishing import finish
+from lepta.app.output import table
 from lepta.app.reading import DATA, read
 from lepta.core.errors import ConfigError
 from lepta.core.events import Context
@@ -81,25 +84,11 @@ class Options(TuneOptions, ReadOptions):
 
 def run(options: Options, context: Context) -> int:
     """Tune, report and save."""
-    from lepta.core.files import write_text
-    from lepta.evaluation.results import table_of
-    from lepta.tuning.fitting import outcome
-
     options.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     name = options.name or options.out.stem
     with ExitStack() as stack:
         tracked, bundle = _tuned(options, name, context, stack)
-        bundle.save(options.out)
-        pages = {page: options.out.with_suffix(f".{page}.html") for page in ("report", "tuning")}
-        for page, path in pages.items():
-            write_text(path, bundle.read(f"{page}.html").decode())
-        show(trials(bundle.read("tuning.json")))
-        figures = "\n".join(table_of(bundle.manifest.metrics, 0.95))
-        show(f"\nOn unseen rows (split 'test'):\n{figures}\n")
-        tracked.finish(*outcome(bundle))
-        for line in tracked.keep(name, options.out):
-            show(f"store:  {line}")
-    show(f"model:  {options.out}\nreport: {pages['report']}\nsearch: {pages['tuning']}")
+        finish(bundle, options.out, name, trials(bundle.read("tuning.json")), tracked)
     return 0
 
 

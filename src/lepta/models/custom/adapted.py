@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lepta.core.errors import ConfigError, TrainError
+from lepta.core.errors import ConfigError, TrainError, suggest
 from lepta.models.custom.given import called, is_keras, load_model
 from lepta.tasks import Task
 
@@ -99,6 +99,7 @@ def adapt(
     shapes: Mapping[str, tuple[int, ...]],
     task: Task,
     outputs: Outputs = "auto",
+    arguments: Mapping[str, Any] | None = None,
 ) -> Adapted:
     """Return a copy of ``model`` that is ready to be trained.
 
@@ -110,11 +111,13 @@ def adapt(
         shapes: of the prepared arrays, rows first, in the order in which they are given.
         task: what is predicted.
         outputs: whether it ends in logits or probabilities; "auto" looks, see :func:`try_out`.
+        arguments: what else a class or function is given, by name.
 
     Raises:
         ConfigError: it cannot be built, or is no network.
     """
-    module = _built(load_model(model) if isinstance(model, str) else model, shapes, task)
+    given = load_model(model) if isinstance(model, str) else model
+    module = _built(given, shapes, task, arguments or {})
     if is_keras(module):
         from lepta.models.custom.kerasmodel import adapt_keras
 
@@ -141,17 +144,30 @@ def expected(task: Task, outputs: Outputs, *, bare: bool) -> bool | None:
     return True if outputs == "probabilities" else None
 
 
-def _built(model: Any, shapes: Mapping[str, tuple[int, ...]], task: Task) -> Any:
-    if isinstance(model, nn.Module):
-        return model if is_keras(model) else copy.deepcopy(model)
-    if not callable(model):
-        return model
-    offered = {
+def _built(
+    model: Any,
+    shapes: Mapping[str, tuple[int, ...]],
+    task: Task,
+    arguments: Mapping[str, Any],
+) -> Any:
+    built = isinstance(model, nn.Module) or not callable(model)
+    if built and arguments:
+        raise ConfigError(
+            f"{called(model)} is built already, and takes no arguments.",
+            fix="Give the class, or a function that returns the network.",
+        )
+    if built:
+        return (
+            copy.deepcopy(model) if isinstance(model, nn.Module) and not is_keras(model) else model
+        )
+    offered: dict[str, Any] = {
         "shapes": {name: shape[1:] for name, shape in shapes.items()},
         "width": task.raw_width,
         "task": task,
+        **arguments,
     }
     parameters = inspect.signature(model).parameters.values()
+    _require_parameters(model, arguments, [p.name for p in parameters])
     needed = [
         p.name
         for p in parameters
@@ -165,6 +181,15 @@ def _built(model: Any, shapes: Mapping[str, tuple[int, ...]], task: Task) -> Any
         )
     given = {p.name: offered[p.name] for p in parameters if p.name in offered}
     return model(**given)
+
+
+def _require_parameters(model: Any, arguments: Mapping[str, Any], known: list[str]) -> None:
+    for name in arguments:
+        if name not in known:
+            raise ConfigError(
+                f"{called(model)} has no parameter {name!r}.{suggest(name, known)}",
+                fix=f"Its parameters are: {', '.join(known) or 'none'}.",
+            )
 
 
 def _without_activation(module: nn.Module) -> tuple[nn.Module, bool]:

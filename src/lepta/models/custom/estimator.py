@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lepta.core.errors import ExportError, TrainError, missing_extra
+from lepta.core.errors import ConfigError, ExportError, TrainError, missing_extra, suggest
 from lepta.core.events import Context
 from lepta.core.schema import Schema
 from lepta.models.custom.given import called, load_model, summary
@@ -91,10 +91,12 @@ class Sklearn(Learner):
     Attributes:
         model: the estimator, a function that returns it, or "file.py:name"; a copy is fitted.
         style: "dense" (numbers standardised, categories one-hot) or "codes" (for trees).
+        parameters: of the estimator, as its ``set_params`` takes them ("C", "step__C").
     """
 
     model: Any = None
     style: TableStyle = "dense"
+    parameters: dict[str, Any] = field(default_factory=dict)
 
     def unfit_for(self, schema: Schema, task: Task) -> str:
         if self.model is None:
@@ -113,12 +115,13 @@ class Sklearn(Learner):
         """Return a copy of the estimator, fitted on ``rows``.
 
         Raises:
+            ConfigError: it has no such parameter.
             TrainError: it is of the wrong kind for the task, or refuses the data.
         """
         from sklearn.base import clone, is_classifier, is_regressor
 
         given = load_model(self.model) if isinstance(self.model, str) else self.model
-        estimator = clone(given)
+        estimator = _with_parameters(clone(given), self.parameters)
         if not (is_classifier if task.is_classification else is_regressor)(estimator):
             wanted = "classifier" if task.is_classification else "regressor"
             raise TrainError(
@@ -135,6 +138,17 @@ class Sklearn(Learner):
                 raise TrainError(f"{called(estimator)} refuses the data: {error}") from error
             stage.advance()
         return estimator
+
+
+def _with_parameters(estimator: Any, parameters: Mapping[str, Any]) -> Any:
+    known = estimator.get_params(deep=True)
+    for name in parameters:
+        if name not in known:
+            raise ConfigError(
+                f"{called(estimator)} has no parameter {name!r}.{suggest(name, known)}",
+                fix=f"Its parameters are: {', '.join(known)}.",
+            )
+    return estimator.set_params(**parameters)
 
 
 def _seed(estimator: Any, seed: int) -> None:
