@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import nn
 from lepta.core.errors import TrainError
 from lepta.core.events import Context
 from lepta.core.schema import Kind, Schema
+from lepta.core.space import Choice, Range
 from lepta.data.windows import PAST
 from lepta.models.forecast.own import other_channels, past_part, seen_places, unfit_windows
 from lepta.models.forecast.statistical import Statistical, StatisticalFitted
@@ -50,10 +51,10 @@ class ForecastLearner(Learner):
             epochs=40, learning_rate=2e-3, weight_decay=0.02, augment=False
         )
     )
-    hidden: int = 256
-    local: int = 128
-    dropout: float = 0.3
-    batch: int | None = None
+    hidden: Annotated[int, Range(32, 512, log=True)] = 256
+    local: Annotated[int, Range(32, 256, log=True)] = 128
+    dropout: Annotated[float, Range(0.0, 0.5)] = 0.3
+    batch: Annotated[int | None, Choice(None, 32, 64, 128, 256)] = None
 
     tasks: ClassVar[frozenset[str]] = frozenset({"forecasting"})
     name: ClassVar[str] = "forecaster"

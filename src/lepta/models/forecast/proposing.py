@@ -23,9 +23,8 @@ from lepta.models.forecast.regression import (
     STRENGTHS,
     Affine,
     Anchor,
-    Normal,
+    Products,
     mixture,
-    normal_equations,
 )
 
 Floats = NDArray[np.float64]
@@ -79,9 +78,8 @@ class Regressed:
 
     def fit(self, rows: Seen) -> Affine:
         """Return it fitted to ``rows``."""
-        return _equations(rows, self.anchor, each=self.each, beside=self.beside).solve(
-            self.strength
-        )
+        products = _products(rows, each=self.each, beside=self.beside)
+        return products.normal(self.anchor, beside=self.beside).solve(self.strength)
 
 
 @dataclass(frozen=True)
@@ -191,8 +189,11 @@ def _regressions(train: Seen, valid: Seen, periods: Sequence[int]) -> Iterator[P
     told = (False, True) if train.beside.shape[1] else (False,)
     several = (False, True) if train.own.shape[1] > 1 else (False,)
     anchors: tuple[Anchor, ...] = ("last", "none", "mean")
+    gathered: dict[bool, Products] = {}
     for each, beside, anchor in product(several, told, anchors):
-        normal = _equations(train, anchor, each=each, beside=beside)
+        if each not in gathered:
+            gathered[each] = _products(train, each=each, beside=True)
+        normal = gathered[each].normal(anchor, beside=beside)
         solved = [normal.solve(strength) for strength in STRENGTHS]
         shown = valid if beside else replace(valid, beside=valid.beside[:, :0])
         best = int(np.argmin([valid.loss(affine(shown.own, shown.beside)) for affine in solved]))
@@ -201,9 +202,9 @@ def _regressions(train: Seen, valid: Seen, periods: Sequence[int]) -> Iterator[P
         yield Proposal(name, solved[best], made)
 
 
-def _equations(rows: Seen, anchor: Anchor, *, each: bool, beside: bool) -> Normal:
+def _products(rows: Seen, *, each: bool, beside: bool) -> Products:
     told = rows.beside if beside else rows.beside[:, :0]
-    return normal_equations((rows.own, told, rows.y), anchor, each=each, weights=rows.weights)
+    return Products.of((rows.own, told, rows.y), each=each, weights=rows.weights)
 
 
 Member = tuple[float, Proposal]

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Anchor = Literal["none", "last", "mean"]
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Ridge penalties tried, in units of the mean square of a column."""
-_WORK = 1e10
+_WORK = 5e9
 """Multiplications that the normal equations of one model may take; rows are left out beyond."""
 
 
@@ -176,45 +176,71 @@ class Normal:
         return Affine(window[0] if models == 1 else window, bias, context)
 
 
-def normal_equations(
-    rows: tuple[Floats, Floats, Floats],
-    anchor: Anchor,
-    *,
-    each: bool,
-    weights: Floats | None = None,
-) -> Normal:
-    """Return the normal equations of windows (rows, series, length), context, and targets.
+@dataclass(frozen=True, eq=False)
+class Products:
+    """Means and centred products of windows, context and targets, from which all equations follow.
 
-    Args:
-        rows: windows, context (rows, columns; none: no columns) and targets (rows, series,
-            horizon).
-        anchor: what is taken off each window and its targets.
-        each: whether each series has coefficients of its own.
-        weights: of rows, or None.
+    Attributes:
+        gram: (models, columns, columns).
+        mean: (models, columns).
+        sizes: columns of windows, of context, and of targets.
+        series: series forecast.
     """
-    own, beside, y = _fewer(rows, each)
-    if weights is not None:
-        weights = weights[np.linspace(0, len(weights) - 1, len(own)).astype(int)]
-    count, series, length = own.shape
-    level = own @ anchored(length, 1, anchor)
-    seen, wanted = own - level, y - level
-    if each:
-        gathered = [
-            _moments(np.concatenate([seen[:, k], beside], axis=1), wanted[:, k], weights)
-            for k in range(series)
-        ]
-    else:
+
+    gram: Floats
+    mean: Floats
+    sizes: tuple[int, int, int]
+    series: int
+
+    @classmethod
+    def of(
+        cls, rows: tuple[Floats, Floats, Floats], *, each: bool, weights: Floats | None = None
+    ) -> Products:
+        """Gather rows.
+
+        Args:
+            rows: windows (rows, series, length), context (rows, columns) and targets (rows,
+                series, horizon).
+            each: whether each series has coefficients of its own.
+            weights: of rows, or None.
+        """
+        own, beside, y = _fewer(rows, each)
+        if weights is not None:
+            weights = weights[np.linspace(0, len(weights) - 1, len(own)).astype(int)]
+        count, series, length = own.shape
         told = np.broadcast_to(beside[:, None], (count, series, beside.shape[1]))
-        x = np.concatenate([seen, told], axis=2).reshape(count * series, -1)
-        repeated = None if weights is None else weights.repeat(series)
-        gathered = [_moments(x, wanted.reshape(len(x), -1), repeated)]
-    gram, cross, x_mean, y_mean = (np.stack(parts) for parts in zip(*gathered, strict=True))
-    return Normal(gram, cross, (x_mean, y_mean), series, length, anchor)
+        z = np.concatenate([own, told, y], axis=2)
+        if each:
+            gathered = [_moments(z[:, k], weights) for k in range(series)]
+        else:
+            repeated = None if weights is None else weights.repeat(series)
+            gathered = [_moments(z.reshape(count * series, -1), repeated)]
+        gram, mean = (np.stack(parts) for parts in zip(*gathered, strict=True))
+        return cls(gram, mean, (length, beside.shape[1], y.shape[2]), series)
+
+    def normal(self, anchor: Anchor, *, beside: bool) -> Normal:
+        """Return the normal equations.
+
+        Args:
+            anchor: what is taken off each window and its targets.
+            beside: whether the context is read.
+        """
+        length, columns, horizon = self.sizes
+        kept = length + (columns if beside else 0)
+        turn = np.zeros((length + columns + horizon, kept + horizon))
+        turn[:length, :length] = np.eye(length) - anchored(length, length, anchor)
+        turn[length:kept, length:kept] = np.eye(kept - length)
+        turn[:length, kept:] = -anchored(length, horizon, anchor)
+        turn[length + columns :, kept:] = np.eye(horizon)
+        gram, mean = turn.T @ self.gram @ turn, self.mean @ turn
+        means = mean[:, :kept], mean[:, kept:]
+        cross = gram[:, :kept, kept:]
+        return Normal(gram[:, :kept, :kept], cross, means, self.series, length, anchor)
 
 
 def _fewer(rows: tuple[Floats, Floats, Floats], each: bool) -> tuple[Floats, Floats, Floats]:
     own, beside, y = rows
-    columns = own.shape[2] + beside.shape[1]
+    columns = own.shape[2] + beside.shape[1] + y.shape[2]
     most = max(int(_WORK / (own.shape[1] * columns**2)), 2 * columns if each else columns, 64)
     if len(own) <= most:
         return rows
@@ -222,9 +248,8 @@ def _fewer(rows: tuple[Floats, Floats, Floats], each: bool) -> tuple[Floats, Flo
     return own[kept], beside[kept], y[kept]
 
 
-def _moments(x: Floats, y: Floats, weights: Floats | None) -> tuple[Floats, ...]:
-    share = np.full(len(x), 1.0 / len(x)) if weights is None else weights / weights.sum()
-    x_mean, y_mean = share @ x, share @ y
-    centred = x - x_mean
-    scaled = centred * share[:, None]
-    return scaled.T @ centred, scaled.T @ (y - y_mean), x_mean, y_mean
+def _moments(z: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
+    share = np.full(len(z), 1.0 / len(z)) if weights is None else weights / weights.sum()
+    mean = share @ z
+    centred = z - mean
+    return (centred * share[:, None]).T @ centred, mean

@@ -43,7 +43,16 @@ MEDIA: dict[Kind, tuple[tuple[str, Settings], ...]] = {
 }
 """For fields of other kinds."""
 
-TUNED = ("trees", "catboost", "xgboost", "kernel", "tabm", "extra-trees", "spline")
+TUNED = (
+    "trees",
+    "catboost",
+    "xgboost",
+    "kernel",
+    "tabm",
+    "extra-trees",
+    "spline",
+    "forecast-trees",
+)
 """Learners whose options are searched once the list is done."""
 
 
