@@ -123,7 +123,8 @@ def _fit(
     from lepta.tuning.candidates import choose_names, settle, try_learners
     from lepta.tuning.packing import pack_trial
     from lepta.tuning.search.repeat import CHOICE
-    from lepta.tuning.search.run import searched
+    from lepta.tuning.search.run import search, searched
+    from lepta.tuning.whole import on_all_rows
 
     measured = dict(repeats[0].choices) if repeats is not None else {}
     context = replace(context, seed=options.seed, choices=measured)
@@ -133,8 +134,7 @@ def _fit(
     data = require_trainable(given, drop_missing=options.drop_missing)
     data = require_trainable(prepare_splits(data, options))
     if repeats is not None:
-        recipe, bundle = repeats
-        require_same(data, recipe, bundle.manifest.lineage.dataset)
+        require_same(data, repeats[0], repeats[1].manifest.lineage.dataset)
     task = with_threshold(data.task, options)
     require_digits(data, task)
     checks = audit(data, context) if options.audit else None
@@ -142,8 +142,6 @@ def _fit(
     options, context = settle(options, names, context)
     recipe, rows = Recipe.of(data, options, context), pack_rows(given, data, options)
     if searched(options, task):
-        from lepta.tuning.search.run import search
-
         held = "valid" in given.splits
         trials, board = search(data, task, options, context, given=held)
     else:
@@ -154,7 +152,10 @@ def _fit(
         recipe = recipe.model_copy(update={"choices": {**context.choices, **chosen}})
         try:
             best = trials if board else refitted(trials, data, options, context)
-            return pack_trial(best, data, checks, recipe, context, board).with_members(rows)
+            bundle = pack_trial(best, data, checks, recipe, context, board)
+            if options.refit_full:
+                bundle = on_all_rows(bundle, best[0], data, options, context)
+            return bundle.with_members(rows)
         except ExportError as error:
             if len(trials) == 1:
                 raise

@@ -52,6 +52,11 @@ class FitOptions(Config):
         description="Fit the chosen model once more on train and valid rows together, where it is "
         "no network, which needs the valid rows to know when to stop.",
     )
+    refit_full: bool = Option(
+        default=False,
+        description="After measuring, fit what was chosen once more on all rows, the test rows "
+        "too; this takes time beyond the budget, and the metrics stay those of the model before.",
+    )
     threshold: float | None = Option(
         default=None,
         ge=0,

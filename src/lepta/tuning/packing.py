@@ -51,7 +51,7 @@ def pack_trial(
         bundle = Bundle(manifest, {"model.onnx": model, **members})
         predictor = Predictor(bundle, threads=context.threads or 2)
         stage.advance()
-        _check_parity(predictor, best, data["valid"], context)
+        check_parity(predictor, best, data["valid"], context)
         stage.advance()
         evaluation = _measured(predictor, best, data, options.seed, context)
         stage.advance()
@@ -60,7 +60,7 @@ def pack_trial(
         bundle = bundle.with_members(
             {
                 "profile.json": _json(data["train"].profile()),
-                **_examples(predictor, data[_shown(data)], options.examples),
+                **examples_of(predictor, data[shown(data)], options.examples),
             }
         )
         stage.advance()
@@ -88,7 +88,7 @@ def _manifest(trials: list[Trial], data: Dataset, recipe: Recipe) -> Manifest:
     )
 
 
-def _shown(data: Dataset) -> str:
+def shown(data: Dataset) -> str:
     """Return the split that examples come from: the test rows where there are some."""
     return "test" if len(data.splits["test"]) else "valid"
 
@@ -112,7 +112,12 @@ def _measured(
     )
 
 
-def _check_parity(predictor: Predictor, trial: Trial, valid: Dataset, context: Context) -> None:
+def check_parity(predictor: Predictor, trial: Trial, valid: Dataset, context: Context) -> None:
+    """Refuse a graph whose scores differ from the training library's.
+
+    Raises:
+        ExportError: they do, on some of the ``valid`` rows.
+    """
     rows = valid.take(np.arange(min(_PARITY_ROWS, len(valid))))
     fitted = trial.fitted
     wanted = fitted.scores(rows, context, trial.temperature)
@@ -165,7 +170,8 @@ def _json(document: Any) -> bytes:
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
-def _examples(predictor: Predictor, test: Dataset, count: int) -> dict[str, bytes]:
+def examples_of(predictor: Predictor, test: Dataset, count: int) -> dict[str, bytes]:
+    """Return the first rows with their scores, as files: the self-test at load."""
     rows = test.take(np.arange(min(count, len(test))))
     members = {}
     for number in range(len(rows)):

@@ -26,6 +26,8 @@ def cross_validate(
 ) -> Evaluation:
     """Measure ``fit`` by cross-validation: rows are scored by models that never saw them.
 
+    A search (``time=``) is made anew within each fold, in its share of the time.
+
     Within each fold a part of the training rows is held out to choose and calibrate by. Groups are
     kept together; classification is stratified. With a time field each test is later than its
     train, so that the first stretch of time is never tested and does not count.
@@ -38,6 +40,7 @@ def cross_validate(
     """
     tune_process()
     from lepta.tuning.candidates import choose_names, try_learners
+    from lepta.tuning.search.run import search, searched
 
     chosen = FitOptions.parse(options)
     context = replace(context or Context(), seed=chosen.seed)
@@ -54,7 +57,10 @@ def cross_validate(
         require_trainable(inner)
         names = choose_names(chosen, data.schema, task)
         share = context.share(k - fold)
-        best = try_learners(names, inner["train"], inner["valid"], task, chosen, share)[0]
+        if searched(chosen, task):
+            best = search(inner, task, chosen, share, given=False)[0][0]
+        else:
+            best = try_learners(names, inner["train"], inner["valid"], task, chosen, share)[0]
         part = best.fitted.scores(data.take(test_rows), context, best.temperature)
         pieces.append((test_rows, part))
     data, scores = _tested(data, pieces)

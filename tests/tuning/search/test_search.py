@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import lepta
+from lepta.core.errors import BundleError
 from lepta.core.events import Context, Message
 from lepta.data import Dataset
 
@@ -54,9 +55,65 @@ def test_the_budget_is_kept(found):
     assert found[1] < 45  # the bar of 5 % is the benchmark's: here others may have the cores
 
 
-def test_the_bundle_repeats_the_search_bit_for_bit(found, data):
-    again = lepta.fit(data, from_bundle=found[0])
-    assert again.read("model.onnx") == found[0].read("model.onnx")
+CHOICE = {
+    "level": 8,
+    "temperature": 0.9,
+    "parts": [
+        {
+            "learner": learner,
+            "settings": settings,
+            "folds": list(range(8)),
+            "weight": weight,
+            "temperature": 1.1,
+        }
+        for learner, settings, weight in (
+            ("linear", {}, 0.25),
+            ("trees", {"rounds": 20}, 0.5),
+            ("xgboost", {"rounds": 10}, 0.25),
+        )
+    ],
+}
+"""An outcome that no time limit had a part in."""
+
+
+def _chosen(bundle, **options):
+    lineage = bundle.manifest.lineage
+    config = lineage.config | {
+        "fit": lineage.config["fit"] | options,
+        "choices": {"search": json.dumps(CHOICE)},
+    }
+    return bundle.with_manifest(lineage=lineage.model_copy(update={"config": config}))
+
+
+@pytest.fixture(scope="module")
+def repeated(found, data):
+    return lepta.fit(data, from_bundle=_chosen(found[0]))
+
+
+def test_the_bundle_repeats_the_search_bit_for_bit(repeated, data):
+    choice = json.loads(repeated.manifest.lineage.config["choices"]["search"])
+    assert [part["learner"] for part in choice["parts"]] == ["linear", "trees", "xgboost"]
+    again = lepta.fit(data, from_bundle=repeated)
+    assert again.read("model.onnx") == repeated.read("model.onnx")
+    assert again.manifest.metrics == repeated.manifest.metrics
+
+
+def test_what_was_chosen_is_fitted_on_all_rows(found, repeated, data):
+    whole = lepta.fit(data, from_bundle=_chosen(found[0], refit_full=True))
+    assert "on all 600 rows" in whole.manifest.notes[-1]
+    assert whole.manifest.metrics == repeated.manifest.metrics
+    assert whole.read("model.onnx") != repeated.read("model.onnx")
+    answers = lepta.predict(whole, data.inputs())
+    assert np.isfinite(answers.scores).all()
+
+
+def test_an_outcome_that_cannot_be_is_refused(found, data):
+    bundle = _chosen(found[0])
+    config = dict(bundle.manifest.lineage.config)
+    config["choices"] = {"search": '{"parts": []}'}
+    lineage = bundle.manifest.lineage.model_copy(update={"config": config})
+    with pytest.raises(BundleError, match="cannot be repeated"):
+        lepta.fit(data, from_bundle=bundle.with_manifest(lineage=lineage))
 
 
 def test_with_no_test_rows_it_is_measured_out_of_fold(data):
@@ -71,6 +128,7 @@ def test_with_no_test_rows_it_is_measured_out_of_fold(data):
 _INTERRUPTED = """
 import sys
 import lepta
+from lepta.core.errors import BundleError
 from lepta.core.events import Context, StageAdvanced
 
 def report(event):

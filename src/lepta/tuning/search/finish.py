@@ -47,12 +47,8 @@ def trials_of(
     return [_trial(board, weighted, options, refit) for weighted in (chosen, *singles)]
 
 
-def _trial(
-    board: Board,
-    weighted: Weighted,
-    options: FitOptions,
-    refit: Callable[[Fitted], Fitted] | None,
-) -> Trial:
+def bagged(board: Board, weighted: Weighted) -> Fitted:
+    """Return the weighted sum of the models of all folds as one model."""
     models: list[Fitted] = []
     weights: list[float] = []
     for entry, weight, heat in zip(
@@ -61,7 +57,16 @@ def _trial(
         folds = bag_of(entry, board)
         models += (entry.models[fold] for fold in folds)
         weights += [weight / heat / len(folds)] * len(folds)
-    fitted = Blend.of(models, weights)
+    return Blend.of(models, weights)
+
+
+def _trial(
+    board: Board,
+    weighted: Weighted,
+    options: FitOptions,
+    refit: Callable[[Fitted], Fitted] | None,
+) -> Trial:
+    fitted = bagged(board, weighted)
     rows, judge = board.rows(weighted.level), board.judge
     raw = weighted.raw(rows)
     known = None if judge.weights is None else judge.weights[rows]

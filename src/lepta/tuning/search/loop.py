@@ -107,10 +107,13 @@ class Search:
             return
         stage.note(f"{unit.entry.candidate}, the first model")
         stage.advance(0)
+        from threadpoolctl import threadpool_limits
+
         bench = open_bench(self.folds, self.task, self.options, self.context.cache)
         began = time.monotonic()
         try:
-            value, error = fit_unit(bench, unit.entry.candidate, unit.fold, unit.seconds), None
+            with threadpool_limits(1):  # as in a worker, so that a repeat gives the same bits
+                value, error = fit_unit(bench, unit.entry.candidate, unit.fold, unit.seconds), None
         except LeptaError as raised:
             value, error = None, raised
         self._record(unit, Finished(0, value, error, time.monotonic() - began))
