@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from lepta.core.schema import Kind
+from lepta.bundle import Bundle
+from lepta.bundle.manifest import Manifest
 from lepta.data import Dataset
 from lepta.evaluation.measuring import measure_one
 from lepta.models.hybrid.blend import Blend
 from lepta.models.learner import Fitted, to_onnx
-from lepta.runtime.session import open_session
+from lepta.runtime.predictor import Predictor
+from lepta.runtime.rows import to_columns
 from lepta.tuning.candidates import Trial, with_best_threshold
 from lepta.tuning.options import FitOptions
 from lepta.tuning.search.board import Board, Entry
@@ -101,7 +104,7 @@ def leaderboard(
     """
     began = time.monotonic()
     weights = {e.number: w for e, w in zip(weighted.entries, weighted.weights, strict=True)}
-    rows = [trials[0].summary() | {"weight": 1.0} | _costs(trials[0].fitted, board.folds.rows)]
+    rows = [trials[0].summary() | {"weight": 1.0} | costs_of(trials[0].fitted, board.folds.rows)]
     for place, entry in enumerate(board.usable(weighted.level)[:_LISTED]):
         rows.append(_row(board, entry, weighted.level, weights.get(entry.number, 0.0)))
         if place < _MEASURED and (not place or time.monotonic() - began < seconds):
@@ -144,29 +147,25 @@ def _interval(board: Board, entry: Entry, level: int) -> dict[str, Any]:
     scores = judge.task.finish(one.raw(rows), one.temperature)
     name = judge.metric or judge.task.metrics[0]
     found = measure_one(judge.task, name, judge.y[rows], scores, known)
-    return {"low": found.low, "high": found.high} | _costs(fitted, board.folds.rows)
+    return {"low": found.low, "high": found.high} | costs_of(fitted, board.folds.rows)
 
 
-def _costs(fitted: Fitted, rows: Dataset) -> dict[str, Any]:
+def costs_of(fitted: Fitted, rows: Dataset) -> dict[str, Any]:
     """Return bytes of the graph, and the median time of one row in it, in milliseconds."""
     graph = to_onnx(fitted).SerializeToString()
-    session = open_session(graph)
-    fields = fitted.front.signature(fitted.task)
-    from lepta.runtime.pack import pack, to_array
-
-    one = rows.take(np.arange(1)).inputs()
-    given = pack(
-        fields,
-        {
-            spec.name: np.asarray(one[spec.name], np.float32)
-            if spec.kind == Kind.SERIES
-            else to_array(spec, one[spec.name])
-            for spec in fields.inputs
-        },
+    manifest = Manifest(
+        name="candidate",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=fitted.task,
+        signature=fitted.front.signature(fitted.task),
     )
+    bundle = Bundle(manifest, {"model.onnx": graph, **fitted.front.members})
+    predictor = Predictor(bundle, self_test=False)
+    columns, count = to_columns(rows.take(np.arange(1)).inputs(), manifest.signature)
+    ((_, given),) = predictor.batches(columns, count)
     times = []
     for _ in range(25):
         began = time.perf_counter()
-        session.run(None, given)
+        predictor.session.run(None, given)
         times.append(time.perf_counter() - began)
     return {"bytes": len(graph), "milliseconds": round(1000 * float(np.median(times)), 4)}
