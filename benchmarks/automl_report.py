@@ -20,7 +20,7 @@ from lepta.tasks.metrics.base import weighted_mean
 from lepta.tasks.metrics.ranking import area
 
 OURS, RIVAL = "lepta", "autogluon-best"
-RESAMPLES, LEVEL = 1000, 0.95
+RESAMPLES, LEVEL, LATE = 1000, 0.95, 1.1
 SHORT = {"roc_auc": "AUC", "log_loss": "log loss", "rmse": "RMSE"}
 LEAST = 1e-6
 """Smallest probability that log loss counts."""
@@ -198,7 +198,7 @@ def _scores(board: Board) -> None:
         versions = {board.cells[key, name].found["version"] for key in board.keys}
         print(f"- {name}: {', '.join(sorted(versions))}")
     print("\nBest in bold. After a peer's score: + ours is better, - worse, beyond noise", end="")
-    print(f" ({LEVEL:.0%} of paired bootstraps).\n")
+    print(f" ({LEVEL:.0%} of paired bootstraps). † took more than {LATE:g} times the budget.\n")
     print(f"| table | metric | {' | '.join(board.systems)} |")
     print("|---|---" + "|---:" * len(board.systems) + "|")
     totals = {name: dict.fromkeys(("win", "tie", "loss"), 0) for name in seen}
@@ -207,6 +207,8 @@ def _scores(board: Board) -> None:
         for name in board.systems:
             text = _figure(board.cells[key, name].value)
             text = f"**{text}**" if ranks[name] == min(ranks.values()) else text
+            late = board.cells[key, name].found.get("fit_wall", 0) > LATE * board.budget
+            text += "†" if late else ""
             if compared and name != OURS:
                 outcome = board.outcome(key, name)
                 totals[name][outcome] += 1
