@@ -110,6 +110,15 @@ def test_a_fit_repeats_itself(name: str, task: str) -> None:
     np.testing.assert_array_equal(first.raw({TABLE: x}), second.raw({TABLE: x}))
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_a_fit_without_time_gives_a_model(name: str) -> None:
+    rows = dataset("multiclass")
+    context = Context(threads=1, deadline=time.monotonic() - 1.0)
+    fitted = LEARNERS.get(name)().fit(rows, rows, rows.task, context)
+    x = fitted.front.run(rows, Context())[TABLE]
+    np.testing.assert_allclose(graph_raw(fitted, x)[0], fitted.raw({TABLE: x}), atol=1e-5)
+
+
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_a_fit_stops_in_time(name: str, task: str) -> None:
     rows, other = dataset(task, 4000), dataset(task, 400)

@@ -44,7 +44,7 @@ class Extreme(Grown):
         return {"xgboost.json": bytes(self.model.save_raw("json"))}
 
     def recipe(self) -> dict[str, Any]:
-        return {"learner": "xgboost", "center": self.center, "scale": self.scale}
+        return {"learner": self.learner.label, "center": self.center, "scale": self.scale}
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,17 @@ class XGBoost(TreeLearner):
 
     rounds: int = 1000
     patience: int = 40
-    depth: Annotated[int, Range(2, 9)] = 5
-    learning_rate: Annotated[float, Range(0.01, 0.3, log=True)] = 0.08
+    depth: Annotated[int, Range(2, 9)] = 3
+    learning_rate: Annotated[float, Range(0.01, 0.3, log=True)] = 0.1
     min_weight: Annotated[float, Range(0.3, 30.0, log=True)] = 2.0
-    columns: Annotated[float, Range(0.3, 1.0)] = 0.6
-    rows: Annotated[float, Range(0.5, 1.0)] = 0.8
+    columns: Annotated[float, Range(0.3, 1.0)] = 0.4
+    rows: Annotated[float, Range(0.5, 1.0)] = 0.7
     l1: Annotated[float, Range(0.001, 10.0, log=True)] = 0.001
-    l2: Annotated[float, Range(0.1, 30.0, log=True)] = 2.0
+    l2: Annotated[float, Range(0.1, 30.0, log=True)] = 5.0
     gamma: float = 0.0
 
     tasks: ClassVar[frozenset[str]] = ANSWERS
+    label: ClassVar[str] = "xgboost"
 
     def learn(
         self,
@@ -104,10 +105,9 @@ class XGBoost(TreeLearner):
         data = matrix(train)
         watched = valid is not None and len(valid.y) > 0
         limit = round(rounds[0]) if rounds else self.rounds
-        with context.stage("xgboost", total=limit, unit="round") as stage:
-            callbacks = [_progress(stage, context, stops=watched)]
-            if watched:
-                callbacks.append(xgb.callback.EarlyStopping(rounds=self.patience))
+        with context.stage(self.label, total=limit, unit="round") as stage:
+            callbacks = [xgb.callback.EarlyStopping(rounds=self.patience)] if watched else []
+            callbacks.append(_progress(stage, context, stops=watched))
             booster = xgb.train(
                 self._parameters(task, train, context),
                 data,

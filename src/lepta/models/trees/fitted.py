@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +117,7 @@ class Flat(Grown):
         return {}
 
     def recipe(self) -> dict[str, Any]:
-        return {"learner": "trees", "score": self.score.tolist()}
+        return {"learner": self.learner.label, "score": self.score.tolist()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +194,9 @@ class TreesFitted(Fitted):
 @dataclass(frozen=True)
 class TreeLearner(Learner):
     """A learner that grows trees on the plain fields, categories as codes."""
+
+    label: ClassVar[str]
+    """The learner's name: of its stage of progress, and in recipes."""
 
     def unfit_for(self, schema: Schema, task: Task) -> str:
         return "" if any(f.kind in PLAIN for f in schema.inputs) else "there is no plain field"

@@ -31,6 +31,8 @@ from lepta.tasks import Task
 
 _DOUBT = 0.25
 """Rows of the usual shares of the classes that are added to those of each leaf."""
+_LEAST = 200
+"""Leaves that a tree may have, however many classes there are."""
 _BATCH = 0.2
 """Seconds after which to look at the clock, about."""
 
@@ -89,16 +91,17 @@ class Wood(Grown):
 
         trees = [estimator.tree_ for estimator in self.model.estimators_]
         arrays = {
-            name: np.concatenate([getattr(tree, name) for tree in trees])
-            for name in ("feature", "threshold", "children_left", "children_right")
+            name: np.concatenate([getattr(tree, name) for tree in trees]).astype(np.int32)
+            for name in ("feature", "children_left", "children_right", "missing_go_to_left")
         }
         arrays["nodes"] = np.array([tree.node_count for tree in trees])
-        arrays["values"] = np.concatenate(self.leaves)
+        arrays["threshold"] = np.concatenate([tree.threshold for tree in trees])
+        arrays["values"] = np.concatenate(self.leaves).astype(np.float32)
         return {"forest.safetensors": save(arrays), **self.encoding.files()}
 
     def recipe(self) -> dict[str, Any]:
-        recipe = {"learner": self.learner.label, "slope": self.slope}  # type: ignore[attr-defined]
-        return recipe | {"shift": self.shift.tolist()}
+        shift = self.shift.tolist()
+        return {"learner": self.learner.label, "slope": self.slope, "shift": shift}
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ class Forest(TreeLearner):
         return getattr(ensemble, family + kind)(
             n_estimators=0,
             warm_start=True,
-            max_leaf_nodes=max(2, min(self.leaves, max(64, 2 * self.leaves // share))),
+            max_leaf_nodes=max(2, min(self.leaves, max(_LEAST, 2 * self.leaves // share))),
             min_samples_leaf=self.min_rows,
             max_features=self.columns,
             random_state=context.seed,
@@ -177,9 +180,10 @@ class Forest(TreeLearner):
                 forest.fit(x, rows.y, sample_weight=rows.weights)
                 stage.advance(batch)
                 took = left - context.seconds_left()
-                if context.seconds_left() <= took:
+                more = 2 if took < _BATCH else 1
+                if context.seconds_left() <= took * more:
                     return
-                batch = 2 * batch if took < _BATCH else batch
+                batch *= more
 
 
 @dataclass(frozen=True)
@@ -223,16 +227,25 @@ def _mean(
 def _sharpened(mean: NDArray[np.float64], rows: Rows) -> tuple[float, NDArray[np.float64]]:
     """Return slope and shift of least log loss, held near 1 and 0 where rows are few."""
     from scipy.optimize import minimize
-    from scipy.special import logsumexp
+    from scipy.special import log_softmax
 
     targets, count = mean.shape[1], len(mean)
-    weights = np.ones(count) if rows.weights is None else rows.weights
+    weights = np.full(count, 1 / count) if rows.weights is None else rows.weights / count
+    labels, each = np.asarray(rows.y, np.int64), np.arange(count)
 
-    def loss(choice: NDArray[np.float64]) -> float:
-        raw = mean * np.exp(choice[0]) + choice[1:]
+    def loss(choice: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Return the loss of log slope and shift, and its gradient."""
+        sharp = mean * np.exp(choice[0])
+        raw = sharp + choice[1:]
         logits = np.hstack([np.zeros((count, 1)), raw]) if targets == 1 else raw
-        losses = logsumexp(logits, axis=1) - logits[np.arange(count), rows.y]
-        return float(np.average(losses, weights=weights) + (choice**2).sum() / count)
+        logs = log_softmax(logits, axis=1)
+        slopes = np.exp(logs)
+        slopes[each, labels] -= 1.0
+        slopes = slopes[:, -targets:] * weights[:, None]
+        total = -(logs[each, labels] * weights).sum() + (choice**2).sum() / count
+        gradient = np.concatenate([[(slopes * sharp).sum()], slopes.sum(axis=0)])
+        return float(total), gradient + 2 * choice / count
 
-    chosen = minimize(loss, np.zeros(1 + targets), method="L-BFGS-B").x
+    start = np.zeros(1 + targets)
+    chosen = minimize(loss, start, jac=True, method="L-BFGS-B").x
     return float(np.exp(chosen[0])), chosen[1:]

@@ -62,7 +62,7 @@ class Symmetric(Grown):
         return {"catboost.json": self._saved(), **self.encoding.files()}
 
     def recipe(self) -> dict[str, Any]:
-        return {"learner": "catboost", "center": self.center, "scale": self.scale}
+        return {"learner": self.learner.label, "center": self.center, "scale": self.scale}
 
     def _saved(self) -> bytes:
         """Return the model as the JSON of CatBoost, which writes to paths only."""
@@ -88,14 +88,15 @@ class CatBoost(TreeLearner):
 
     rounds: int = 1000
     patience: int = 40
-    depth: Annotated[int, Range(3, 8)] = 5
-    learning_rate: Annotated[float, Range(0.02, 0.3, log=True)] = 0.08
+    depth: Annotated[int, Range(3, 8)] = 4
+    learning_rate: Annotated[float, Range(0.02, 0.3, log=True)] = 0.12
     l2: Annotated[float, Range(0.5, 20.0, log=True)] = 3.0
     noise: Annotated[float, Range(0.0, 3.0)] = 1.0
     columns: Annotated[float, Range(0.3, 1.0)] = 1.0
     few: Annotated[int, Range(2, 20)] = 6
 
     tasks: ClassVar[frozenset[str]] = ANSWERS
+    label: ClassVar[str] = "catboost"
 
     def learn(
         self,
@@ -123,7 +124,7 @@ class CatBoost(TreeLearner):
             watch = pool(encoding.run(valid.x), valid)
         limit = round(rounds[0]) if rounds else self.rounds
         model = Model(self._parameters(task, limit, watch is not None, context))
-        with context.stage("catboost", total=limit, unit="round") as stage:
+        with context.stage(self.label, total=limit, unit="round") as stage:
             progress = _Progress(stage, context, stops=watch is not None)
             model.fit(pool(x, train), eval_set=watch, callbacks=[progress])
         return Symmetric(self, train.x.shape[1], model, encoding, center, scale)
