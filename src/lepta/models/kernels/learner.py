@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from lepta.data import Dataset
 
 PENALTIES = tuple(float(p) for p in np.geomspace(1.0, 1e-6, 13))
-"""Penalties tried, in regression all of them, in classification every other."""
+"""Penalties tried, in classification all but the strongest."""
+_CLASSES = 3
+"""How many of them are too strong for classes."""
 WIDER, NARROWER = (1.0, 2.0, 4.0), (0.5, 0.25)
 """Lengths tried, in median distances of two landmarks: wider ones, then, if none was better,
 narrower ones."""
@@ -239,7 +241,7 @@ class _Search:
         self.seen, self.watched, self.task = seen, watched, task
         self.context, self.stage, self.pieces = context, stage, pieces
         self.loss = np.inf
-        self.penalties = PENALTIES[:: 2 if task.is_classification else 1]
+        self.penalties = PENALTIES[_CLASSES if task.is_classification else 0 :]
 
     def try_lengths(
         self, shape: Shape, points: NDArray[np.float32], scale: NDArray[np.float32]
