@@ -22,6 +22,7 @@ from lepta.training.tables.members import Layer, Members
 _STEPS = 8
 """Steps, at least, that an epoch is cut into."""
 _LEAST_BATCH = 16
+_BETAS, _TINY = (0.9, 0.999), 1e-8
 _SMALL = 0.1
 """Factor of the first heads of networks that add to given scores: they begin near zero."""
 _PIECE = 2048
@@ -111,7 +112,7 @@ class _Training:
         self.network = _Network(train.x.shape[1], len(self.center), options)
         if train.start is not None:
             self.network.head.data.mul_(_SMALL)
-        self.optimiser = _optimiser(self.network, options)
+        self.optimiser = _AdamW(self.network, options)
         self.order = np.random.default_rng(context.seed)
 
     def run(self) -> tuple[Members, int]:
@@ -157,7 +158,6 @@ class _Training:
         losses = self.objective.losses(raw.reshape(-1, raw.shape[-1]), self.train.y[flat])
         weights = self.train.weights
         mean = losses.mean() if weights is None else (losses * weights[flat]).mean()
-        self.optimiser.zero_grad(set_to_none=True)
         mean.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
 
@@ -225,15 +225,35 @@ class _Network(nn.Module):
         return Members(layers, head.numpy()[None].copy(), bias.numpy().copy())
 
 
-def _optimiser(network: _Network, options: LeanOptions) -> torch.optim.AdamW:
-    """Weights decay, scales and biases do not."""
-    heavy = [*network.weights, network.head]
-    light = [*network.scales, *network.biases, network.bias]
-    groups = [
-        {"params": heavy, "weight_decay": options.weight_decay},
-        {"params": light, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
+class _AdamW:
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019); scales and biases do not decay.
+
+    That of torch imports its compiler, which takes longer than many a fit.
+    """
+
+    def __init__(self, network: _Network, options: LeanOptions) -> None:
+        heavy = {id(part) for part in [*network.weights, network.head]}
+        self.rate, self.decay, self.steps = options.learning_rate, options.weight_decay, 0
+        self.parts = [
+            (part, torch.zeros_like(part), torch.zeros_like(part), id(part) in heavy)
+            for part in network.parameters()
+        ]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Change the weights by their gradients, and forget these."""
+        self.steps += 1
+        first, second = (1 - beta**self.steps for beta in _BETAS)
+        for part, mean, square, heavy in self.parts:
+            slope = part.grad
+            assert slope is not None  # noqa: S101
+            if heavy:
+                part.mul_(1 - self.rate * self.decay)
+            mean.lerp_(slope, 1 - _BETAS[0])
+            square.mul_(_BETAS[1]).addcmul_(slope, slope, value=1 - _BETAS[1])
+            size = (square / second).sqrt_().add_(_TINY)
+            part.addcdiv_(mean, size, value=-self.rate / first)
+            part.grad = None
 
 
 def _fitted(objective: Objective, y: Any) -> Objective:
