@@ -52,7 +52,8 @@ class View:
     """What is read of the prepared arrays.
 
     Attributes:
-        features: names of the arrays of features, (rows, features) each.
+        features: names of the arrays of features, (rows, features) each, and of the one that says
+            which fields a row has.
         basis: what the linear model reads of the table; None without a table.
         center, scale: of the features and the basis, (columns,); 0 and 1 for the basis, which is
             standardised.
@@ -79,7 +80,7 @@ class View:
             from sklearn.utils.extmath import randomized_svd
         except ModuleNotFoundError as error:
             raise missing_extra("scikit-learn", "train", "Trees on features") from error
-        features = tuple(part.source.name for part in front.fields)
+        features = tuple(name for name in front.names if name != TABLE)
         basis = None if front.table is None else basis_of(front)
         bare = cls(features, basis, *(np.empty(0, np.float32) for _ in range(3)))
         joined, count = bare._joined(arrays), bare._features(arrays).shape[1]
