@@ -20,8 +20,8 @@ class FitOptions(Config):
     learner: str = Option(
         default="auto",
         description="auto, or a name: linear, trees, mlp (tables), transfer, finetune, resnet, cnn "
-        "(images), neural (any mix), forecaster, unet, detector, isolation-forest, patchcore, "
-        "factorization, transitions.",
+        "(images), neural (any mix), statistical, forecast-trees, forecaster, hybrid-forecaster "
+        "(time), unet, detector, isolation-forest, patchcore, factorization, transitions.",
     )
     model: Any = Option(
         default=None,

@@ -113,3 +113,19 @@ def test_it_goes_to_another_process_and_learns_more(
 
 def test_what_can_be_tuned_is_told() -> None:
     assert {"residual", "recent"} <= set(space_of(ForecastTrees))
+
+
+@pytest.mark.parametrize(("length", "horizon"), [(1, 1), (2, 3), (6, 1)])
+def test_short_windows_are_enough(length: int, horizon: int) -> None:
+    """Of one step, without a season, a calendar, or anything known ahead."""
+    walk = np.random.default_rng(0).normal(size=150).cumsum()
+    window = {"length": length, "horizon": horizon}
+    data = lepta.Dataset.read({"load": walk}, target="load", window=window)
+    data = data.split(valid=0.2, test=0.2)
+    model = fitted(data)
+    session = open_session(to_onnx(model).SerializeToString())
+    rows = data["test"]
+    (got,) = session.run(None, pack(model.front.signature(model.task), rows.inputs()))
+    np.testing.assert_allclose(got, model.scores(rows, Context()), rtol=1e-5, atol=1e-4)
+    repeated = np.abs(rows.targets() - np.asarray(rows.numpy("past"))[:, -1:]).mean()
+    assert error(model, rows) < 1.5 * repeated
