@@ -40,7 +40,7 @@ class Trial(tune.Trainable):
         began = time.process_time()
         loss = self.training.step()
         self.spent += time.process_time() - began
-        whole = self.training.epoch >= EPOCHS
+        whole = self.training.epoch >= EPOCHS[self.training.task]
         test = self.training.loss("t") if whole else 0.0
         return {"loss": loss, "cpu": self.spent, "test": test, "whole": float(whole), "done": whole}
 
@@ -95,7 +95,7 @@ def run(task: str, seed: int, tally: Tally) -> None:
             tune_config=tune.TuneConfig(
                 metric="loss",
                 mode="min",
-                scheduler=ASHAScheduler(max_t=EPOCHS, grace_period=1, reduction_factor=3),
+                scheduler=ASHAScheduler(max_t=EPOCHS[task], grace_period=1, reduction_factor=3),
                 num_samples=100_000,
                 max_concurrent_trials=1,
                 reuse_actors=True,

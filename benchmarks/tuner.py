@@ -9,7 +9,7 @@ a bar holds where Lepta's is no higher, or where the interval of the differences
 seeds (bootstrap of the median, 95 %) reaches 0: a tie. The test loss is shown beside.
 
     make bench-peers                      # once: an environment with FLAML and Ray Tune
-    python benchmarks/tuner.py            # all, 10 seeds
+    python benchmarks/tuner.py            # all, 10 seeds: two hours of processor time
     python benchmarks/tuner.py --tasks digits --seconds 20 --seeds 3 --only lepta optuna
 """
 
@@ -32,7 +32,7 @@ SYSTEMS = ("lepta", "optuna", "flaml", "ray", "random")
 ELSEWHERE = frozenset({"flaml", "ray"})
 """Systems that run in the peers' environment."""
 BARRED = ("optuna", "flaml", "ray")
-SECONDS = {"digits": 40.0, "gtsrb32": 240.0}
+SECONDS = {"digits": 30.0, "gtsrb32": 90.0}
 OVERHEAD_TRIALS, OVERHEAD_MS = 120, 50.0
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-EPOCHS = 27
+EPOCHS = {"digits": 27, "gtsrb32": 9, "nothing": 27}
 Report = Callable[[int, float], bool]
 """Takes an epoch and its validation loss; returns whether to stop."""
 
@@ -49,7 +49,7 @@ TRAINING = {
 }
 SPACES: dict[str, dict[str, Number]] = {
     "digits": {**TRAINING, "width": Number(16, 512, log=True), "depth": Number(1, 4)},
-    "gtsrb32": {**TRAINING, "width": Number(8, 48, log=True), "dense": Number(16, 128, log=True)},
+    "gtsrb32": {**TRAINING, "width": Number(8, 32, log=True), "dense": Number(16, 128, log=True)},
     "nothing": {f"x{number}": Number(0.0, 1.0) for number in range(6)},
 }
 
@@ -131,7 +131,11 @@ class Training:
         from torch.nn.functional import cross_entropy
 
         self.network.train()
-        rate = self.config["rate"] * 0.5 * (1 + math.cos(math.pi * (self.epoch - 1) / EPOCHS))
+        rate = (
+            self.config["rate"]
+            * 0.5
+            * (1 + math.cos(math.pi * (self.epoch - 1) / EPOCHS[self.task]))
+        )
         self.optimiser.param_groups[0]["lr"] = rate
         for rows in torch.randperm(len(self.data["x"])).split(self.config["batch"]):
             self.optimiser.zero_grad()
@@ -163,7 +167,7 @@ def learn(task: str, config: dict[str, Any], seed: int, report: Report) -> dict[
     began = time.process_time()
     training = Training(task, config, seed)
     spent, loss = time.process_time() - began, math.inf
-    for epoch in range(1, EPOCHS + 1):
+    for epoch in range(1, EPOCHS[task] + 1):
         began = time.process_time()
         loss = training.step()
         spent += time.process_time() - began
@@ -331,7 +335,7 @@ def optuna(task: str, seed: int, tally: Tally, *, random: bool = False) -> None:
         study = library.create_study(
             storage=JournalStorage(JournalFileBackend(f"{folder}/journal")),
             sampler=samplers.RandomSampler(seed) if random else samplers.TPESampler(seed=seed),
-            pruner=library.pruners.HyperbandPruner(1, EPOCHS, 3),
+            pruner=library.pruners.HyperbandPruner(1, EPOCHS[task], 3),
         )
         study.optimize(objective)
 

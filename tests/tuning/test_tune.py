@@ -243,3 +243,15 @@ def test_trials_are_kept_in_the_store(
         "cancer trial 2",
     ]
     assert all("log_loss" in run.metrics for run in runs)
+
+
+def test_without_test_rows_it_is_measured_on_rows_that_it_never_saw(
+    cancer: lepta.Dataset,
+) -> None:
+    options: dict[str, Any] = {"space": {"leaves": [7]}, "settings": {"rounds": 20}}
+    bundle = lepta.tune(cancer, learner="trees", test=0, trials=1, audit=False, **options)
+    again = lepta.tune(
+        cancer, learner="trees", test=0, trials=1, audit=False, refit=False, **options
+    )
+    assert {metric.split for metric in bundle.manifest.metrics} == {"valid"}
+    assert bundle.read("model.onnx") == again.read("model.onnx")

@@ -169,9 +169,10 @@ def refitted(
     """Return the trials, the best one fitted once more on train and valid rows together.
 
     Not where the task was calibrated on the valid rows: what they promise holds only for a model
-    that never saw them.
+    that never saw them; nor where there are no test rows, as the model is then measured on them.
     """
-    if not options.refit or (options.calibrate and data.task.promises):
+    promised = options.calibrate and bool(data.task.promises)
+    if not options.refit or promised or not len(data.splits["test"]):
         return trials
     seen = data.take(np.concatenate([data.splits["train"], data.splits["valid"]]))
     return [replace(trials[0], fitted=trials[0].fitted.refit(seen, context)), *trials[1:]]
