@@ -74,7 +74,7 @@ def test_a_study_ends_in_a_bundle(cancer: lepta.Dataset, tmp_path: Path) -> None
 def test_more_trials_later(cancer: lepta.Dataset, tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "learner": "trees",
-        "space": {"learning_rate": "0.01..0.3 log", "leaves": [7, 15, 31]},
+        "space": {"learning_rate": "0.01..0.3 log", "leaves": [7, 24, 40]},
         "settings": {"rounds": 60},
         "workers": 1,
         "audit": False,
@@ -88,7 +88,7 @@ def test_more_trials_later(cancer: lepta.Dataset, tmp_path: Path) -> None:
     assert second == third
     assert [(t["params"], t["loss"]) for t in fourth] == [(t["params"], t["loss"]) for t in second]
     assert more.read("model.onnx") == same.read("model.onnx") == whole.read("model.onnx")
-    assert second[0]["params"] == {"learning_rate": 0.03, "leaves": 15}
+    assert second[0]["params"] == {"learning_rate": 0.08, "leaves": 24}
     with pytest.raises(ConfigError, match="another seed"):
         lepta.tune(cancer, trials=3, folder=tmp_path, seed=1, **options)
 
