@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ IR_VERSION = 10
 LAST_CLASSIC_TREES = 4
 """The last version of ``ai.onnx.ml`` with the two tree operators that other converters write."""
 _RETIRED = {("ai.onnx.ml", "TreeEnsembleClassifier"), ("ai.onnx.ml", "TreeEnsembleRegressor")}
+_LARGE = 4096
+"""Bytes of a constant from which it is worth while to look for its like."""
 _STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 
 
@@ -88,7 +91,8 @@ class Graph:
         return [value.name for value in inner.graph.output]
 
     def build(self) -> ModelProto:
-        """Return the finished model, checked."""
+        """Return the finished model, checked; large constants that are alike are kept once."""
+        self._share_constants()
         graph = helper.make_graph(
             self._nodes, "lepta", self._inputs, self._outputs, self._initializers
         )
@@ -105,6 +109,27 @@ class Graph:
         )
         onnx.checker.check_model(model)
         return model
+
+    def _share_constants(self) -> None:
+        """Keep one of large constants that are alike: a backbone may stand in a graph twice."""
+        if any(attribute.HasField("g") for node in self._nodes for attribute in node.attribute):
+            return  # branches and loops may read constants from outside
+        first: dict[bytes, str] = {}
+        renamed: dict[str, str] = {}
+        kept = []
+        for tensor in self._initializers:
+            if tensor.data_type != TensorProto.STRING and tensor.ByteSize() >= _LARGE:
+                values = numpy_helper.to_array(tensor)
+                content = f"{values.dtype} {values.shape}".encode() + values.tobytes()
+                same = first.setdefault(sha256(content).digest(), tensor.name)
+                if same != tensor.name:
+                    renamed[tensor.name] = same
+                    continue
+            kept.append(tensor)
+        for node in self._nodes if renamed else ():
+            for place, name in enumerate(node.input):
+                node.input[place] = renamed.get(name, name)
+        self._initializers = kept
 
     def _name(self, stem: str) -> str:
         self._count += 1
