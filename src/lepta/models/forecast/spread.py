@@ -82,8 +82,8 @@ def _quantiles(errors: Floats, levels: tuple[float, ...]) -> Floats:
     """Return quantiles of errors (rows, series, horizon) as (series, horizon, levels).
 
     The outer ones are those of one error more, as conformal prediction takes them (Romano et al.
-    2019), so that few errors promise no more than they can. The median is drawn to 0 where there
-    are few.
+    2019), so that few errors promise no more than they can. The median is one number for all series
+    and steps: many would fit the very rows that models are chosen by.
     """
     rows, series, horizon = errors.shape
     if rows < _FEW and series > 1:
@@ -96,5 +96,5 @@ def _quantiles(errors: Floats, levels: tuple[float, ...]) -> Floats:
         wanted = min(1.0, level * (count + 1) / count) if level > 0.5 else level
         wanted = max(0.0, 1.0 - (1.0 - level) * (count + 1) / count) if level < 0.5 else wanted
         value = np.quantile(pooled, wanted, axis=1)
-        found.append(value * count / (count + _FEW) if level == 0.5 else value)
+        found.append(np.full_like(value, np.median(errors)) if level == 0.5 else value)
     return np.sort(np.stack(found, axis=2), axis=2)
