@@ -172,7 +172,7 @@ class Trees(TreeLearner):
             import lightgbm as lgb
         except ModuleNotFoundError as error:
             raise missing_extra("lightgbm", "train", "A tree model") from error
-        ranked = objective is OBJECTIVE
+        ranked = objective["objective"] == OBJECTIVE["objective"]
         data = lgb.Dataset(categorical_feature=categorical, **_columns(train, ranked))
         watch = []
         if valid is not None and len(valid.y):
