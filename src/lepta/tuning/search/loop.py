@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
 
 from lepta.core.errors import LeptaError, TrainError
 from lepta.core.events import Context, Stage
@@ -52,7 +53,7 @@ class Search:
         self.planner = Planner(
             self.board,
             portfolio(rows.schema, task),
-            Proposer(TUNED, options.seed),
+            self._proposer(),
             time.monotonic(),
             context.deadline,
             self.workers,
@@ -60,6 +61,12 @@ class Search:
         self._units: dict[int, tuple[Unit, float]] = {}
         self._fronts = Fronts()
         self._keys = 0
+
+    def _proposer(self) -> Proposer | None:
+        if find_spec("optuna") is None:
+            self.context.say("Settings are not tuned without Optuna: pip install 'lepta[automl]'.")
+            return None
+        return Proposer(TUNED, self.options.seed)
 
     def run(self) -> Board:
         """Search until the time is over, nothing gets better, or the user interrupts.

@@ -6,6 +6,7 @@ each family's strongest first.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from lepta.core.schema import ARRAYS, Kind, Schema
@@ -56,6 +57,10 @@ TUNED = (
 """Learners whose options are searched once the list is done."""
 
 
+NEEDS = {"catboost": "catboost", "xgboost": "xgboost"}
+"""Packages, beside those of ``lepta[train]``, that a learner cannot do without."""
+
+
 def portfolio(schema: Schema, task: Task) -> list[Candidate]:
     """Return the candidates that can take the data, in the order in which they are tried."""
     kinds = {field.kind for field in schema.inputs}
@@ -71,5 +76,7 @@ def portfolio(schema: Schema, task: Task) -> list[Candidate]:
     return [
         Candidate(name, dict(settings), "first of its family")
         for name, settings in names
-        if name in known and not LEARNERS.get(name)().refusal(schema, task)
+        if name in known
+        and (name not in NEEDS or find_spec(NEEDS[name]) is not None)
+        and not LEARNERS.get(name)().refusal(schema, task)
     ]
