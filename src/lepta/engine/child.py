@@ -12,15 +12,18 @@ import pickle
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from multiprocessing import spawn
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from lepta.engine.member import ended, failed
 from lepta.engine.messages import Answer, Command, Join, Order, Stop
 
 _PR_SET_PDEATHSIG = 1
+_SCRIPT = ("init_main_from_path", "init_main_from_name")
 
 
 class Link:
@@ -67,7 +70,7 @@ def main() -> int:
     order: Order = connection.recv()
     link = Link(connection)
     try:
-        spawn.prepare({k: v for k, v in order.about.items() if k != "dir" or Path(v).is_dir()})
+        enter(order.about, order.job)
         function, payload = pickle.loads(order.job)  # noqa: S301
         answer: Answer = ended(function, payload, order, link)
     except BaseException as error:
@@ -76,6 +79,22 @@ def main() -> int:
         link.send(answer)
     link.leave.wait()
     return 0
+
+
+def enter(about: Mapping[str, Any], job: bytes) -> None:
+    """Make this process like its parent: folder, paths, and the script that the user runs.
+
+    The script is run again only where ``job`` needs what it defines: most scripts are not written
+    to be run twice.
+    """
+    needed = b"__main__" in job
+    spawn.prepare(
+        {
+            name: value
+            for name, value in about.items()
+            if (name not in _SCRIPT or needed) and (name != "dir" or Path(value).is_dir())
+        }
+    )
 
 
 def die_with(parent: int) -> None:

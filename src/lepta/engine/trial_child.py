@@ -13,15 +13,14 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Callable
-from multiprocessing import spawn
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from lepta.engine.allocator import tune_process
-from lepta.engine.child import die_with
+from lepta.engine.child import die_with, enter
 from lepta.engine.member import failed
 from lepta.engine.trial_messages import Asked, Begin, Call, News, Order, Raised, Reply, Returned
 from lepta.engine.trials import Line
@@ -79,14 +78,17 @@ def main() -> int:
         desk.calls.get()  # never comes: the parent replaces this process
         return 1
     while True:
-        _work(desk, state, desk.calls.get())
+        call = desk.calls.get()
+        _work(desk, state, call, begin.about)
         if begin.memory:
             _give_back(begin.memory)
 
 
-def _work(desk: Desk, state: Any, call: Call) -> None:
+def _work(desk: Desk, state: Any, call: Call, about: Mapping[str, Any]) -> None:
     began, used = time.monotonic(), time.process_time()
     try:
+        if b"__main__" in call.job:
+            enter(about, call.job)
         function, arguments = pickle.loads(call.job)  # noqa: S301
         for argument in arguments:
             if isinstance(argument, Line):
@@ -108,7 +110,7 @@ def _raised(
 
 def _opened(begin: Begin) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """Import what the parent has imported."""
-    spawn.prepare({k: v for k, v in begin.about.items() if k != "dir" or Path(v).is_dir()})
+    enter(begin.about, begin.job)
     opened: tuple[Callable[..., Any], tuple[Any, ...]] = pickle.loads(begin.job)  # noqa: S301
     return opened
 

@@ -157,3 +157,25 @@ def test_an_interrupt_gives_the_best_so_far(data, tmp_path):
         process.stdout.read()
         assert process.wait(120) == 0
     assert len(lepta.predict(out, {"a": [1.0], "b": [1.0], "c": ["x"]})) == 1
+
+
+_PLAIN = """
+import sys
+import lepta
+
+print("once", flush=True)
+model = lepta.fit(sys.argv[1], target="y", time="10s")
+model.save(sys.argv[2])
+"""
+
+
+def test_a_script_that_is_not_written_to_be_run_twice_is_not(data, tmp_path):
+    table, script, out = tmp_path / "data.csv", tmp_path / "run.py", tmp_path / "model.lepta"
+    data.table.to_pandas().to_csv(table, index=False)
+    script.write_text(_PLAIN)
+    environment = os.environ | {"PYTHONPATH": str(Path(lepta.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, script, table, out], capture_output=True, env=environment, check=True
+    )
+    assert done.stdout == b"once\n"
+    assert out.exists()

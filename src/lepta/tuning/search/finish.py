@@ -11,6 +11,8 @@ import numpy as np
 
 from lepta.bundle import Bundle
 from lepta.bundle.manifest import Manifest
+from lepta.core.errors import ExportError
+from lepta.core.events import Context
 from lepta.data import Dataset
 from lepta.evaluation.measuring import measure_one
 from lepta.models.hybrid.blend import Blend
@@ -19,8 +21,9 @@ from lepta.runtime.predictor import Predictor
 from lepta.runtime.rows import to_columns
 from lepta.tuning.candidates import Trial, with_best_threshold
 from lepta.tuning.options import FitOptions
+from lepta.tuning.packing import check_parity
 from lepta.tuning.search.board import Board, Entry
-from lepta.tuning.search.ensemble import Weighted, only
+from lepta.tuning.search.ensemble import Weighted, choose_weights, only
 from lepta.tuning.search.repeat import bag_of, choice_of
 
 _ALONE = 4
@@ -152,6 +155,50 @@ def _interval(board: Board, entry: Entry, level: int) -> dict[str, Any]:
 
 def costs_of(fitted: Fitted, rows: Dataset) -> dict[str, Any]:
     """Return bytes of the graph, and the median time of one row in it, in milliseconds."""
+    predictor = _predictor_of(fitted)
+    columns, count = to_columns(rows.take(np.arange(1)).inputs(), predictor.signature)
+    ((_, given),) = predictor.batches(columns, count)
+    times = []
+    for _ in range(25):
+        began = time.perf_counter()
+        predictor.session.run(None, given)
+        times.append(time.perf_counter() - began)
+    return {
+        "bytes": len(predictor.bundle.read("model.onnx")),
+        "milliseconds": round(1000 * float(np.median(times)), 4),
+    }
+
+
+def exportable(board: Board, chosen: Weighted, seed: int, context: Context) -> Weighted:
+    """Return the ensemble without candidates whose graph differs from the training library.
+
+    Raises:
+        TrainError: none is left.
+    """
+    sound: set[int] = set()
+    while True:
+        for entry in chosen.entries:
+            if entry.number not in sound and (problem := _problem(board, entry, context)):
+                entry.failure = problem
+                context.say(f"{entry.candidate} was left out: {problem}", "warning")
+            sound.add(entry.number)
+        if not any(entry.failure for entry in chosen.entries):
+            return chosen
+        chosen = choose_weights(board, seed)
+
+
+def _problem(board: Board, entry: Entry, context: Context) -> str:
+    """Return why a candidate cannot be exported; empty where it can."""
+    fitted = bagged(board, only(board, entry, min(entry.level, board.folds.each)))
+    alone = Trial(entry.candidate.learner, fitted, 1.0, 0.0, 0.0, 0.0)
+    try:
+        check_parity(_predictor_of(fitted), alone, board.folds.rows, context)
+    except ExportError as error:
+        return error.what
+    return ""
+
+
+def _predictor_of(fitted: Fitted) -> Predictor:
     graph = to_onnx(fitted).SerializeToString()
     manifest = Manifest(
         name="candidate",
@@ -160,12 +207,4 @@ def costs_of(fitted: Fitted, rows: Dataset) -> dict[str, Any]:
         signature=fitted.front.signature(fitted.task),
     )
     bundle = Bundle(manifest, {"model.onnx": graph, **fitted.front.members})
-    predictor = Predictor(bundle, self_test=False)
-    columns, count = to_columns(rows.take(np.arange(1)).inputs(), manifest.signature)
-    ((_, given),) = predictor.batches(columns, count)
-    times = []
-    for _ in range(25):
-        began = time.perf_counter()
-        predictor.session.run(None, given)
-        times.append(time.perf_counter() - began)
-    return {"bytes": len(graph), "milliseconds": round(1000 * float(np.median(times)), 4)}
+    return Predictor(bundle, self_test=False)

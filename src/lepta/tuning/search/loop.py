@@ -17,7 +17,7 @@ from lepta.tuning.candidates import build_learner, metric_to_choose_by
 from lepta.tuning.options import FitOptions
 from lepta.tuning.search.board import Board, Judge
 from lepta.tuning.search.folding import Folds
-from lepta.tuning.search.plan import Planner, Unit
+from lepta.tuning.search.plan import Planner, Unit, wants_refit
 from lepta.tuning.search.portfolio import TUNED, portfolio
 from lepta.tuning.search.proposals import Proposer
 from lepta.tuning.search.unit import Fronts, fit_unit, open_bench
@@ -57,6 +57,7 @@ class Search:
             time.monotonic(),
             context.deadline,
             self.workers,
+            wants_refit(folds, task, options),
         )
         self._units: dict[int, tuple[Unit, float]] = {}
         self._fronts = Fronts()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from lepta.tasks import Task
+from lepta.tuning.options import FitOptions
 from lepta.tuning.search.board import Board, Entry
+from lepta.tuning.search.folding import Folds
 from lepta.tuning.search.proposals import Proposer
 from lepta.tuning.search.unit import Candidate
 
@@ -41,6 +45,20 @@ class Unit:
     reason: str
 
 
+def wants_refit(folds: Folds, task: Task, options: FitOptions) -> bool:
+    """Return whether the model is fitted once more on all rows of the search, where it can be.
+
+    Cross-validated models saw all rows between them; where the valid rows were held out from all
+    models, they would else be lost to the model that ships.
+    """
+    return not folds.crossed and options.refit and not task.promises
+
+
+def refit_seconds(entries: Sequence[Entry]) -> float:
+    """Return how long it may take to fit candidates once more on somewhat more rows."""
+    return 1.5 * sum(entry.cost for entry in entries)
+
+
 @dataclass
 class Planner:
     """Decides what the workers do: the list first, then its best on all folds, then proposals.
@@ -51,6 +69,7 @@ class Planner:
         proposer: makes candidates when the list is done; None makes none.
         began, end: of the search, by ``time.monotonic()``.
         workers: how many units run at once.
+        refit: whether the best is fitted once more on all rows before the end.
         running: units that run, as (number of the entry, fold).
         proposed: numbers of the entries that were proposed.
     """
@@ -61,13 +80,15 @@ class Planner:
     began: float
     end: float
     workers: int
+    refit: bool = False
     running: set[tuple[int, int]] = field(default_factory=set)
     proposed: set[int] = field(default_factory=set)
 
     @property
     def left(self) -> float:
-        """Seconds until the end."""
-        return self.end - time.monotonic()
+        """Seconds until the end, less what the refit of the best takes."""
+        kept = refit_seconds(self.board.ranked()[:1]) if self.refit else 0.0
+        return self.end - kept - time.monotonic()
 
     def next(self) -> Unit | None:
         """Return what to do next; None where nothing is worth it, or not before units end."""

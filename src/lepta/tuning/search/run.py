@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,10 @@ from lepta.tasks import Task
 from lepta.tuning.candidates import Trial
 from lepta.tuning.options import FitOptions
 from lepta.tuning.search.ensemble import choose_weights
-from lepta.tuning.search.finish import leaderboard, trials_of
+from lepta.tuning.search.finish import exportable, leaderboard, trials_of
 from lepta.tuning.search.folding import Folds, plan_folds
 from lepta.tuning.search.loop import Search
+from lepta.tuning.search.plan import refit_seconds, wants_refit
 from lepta.tuning.search.repeat import CHOICE, repeat
 
 SHORTEST = 8.0
@@ -52,13 +54,14 @@ def search(
         board, chosen = repeat(context.choices[CHOICE], folds, task, options, context)
     else:
         board = Search(folds, task, options, context).run()
-        chosen = choose_weights(board, options.seed)
-    again = not folds.crossed and options.refit and not task.promises
-    refit = partial(_refitted, folds=folds, context=context) if again else None
+        chosen = exportable(board, choose_weights(board, options.seed), options.seed, context)
+    refit = None
+    if wants_refit(folds, task, options) and refit_seconds(chosen.entries) < context.seconds_left():
+        refit = partial(_refitted, folds=folds, context=context)
     trials = trials_of(board, chosen, options, refit)
     seconds = max(1.0, _MEASURING * (options.time or 0.0))
     return trials, leaderboard(board, chosen, trials, seconds)
 
 
 def _refitted(fitted: Fitted, folds: Folds, context: Context) -> Fitted:
-    return fitted.refit(folds.rows, context)
+    return fitted.refit(folds.rows, replace(context, deadline=None))  # there is time for it
