@@ -29,7 +29,7 @@ def loads() -> lepta.Dataset:
 
 def test_the_cheapest_is_tried_first(loads: lepta.Dataset) -> None:
     assert searched(FitOptions(time=60.0), loads.task)
-    found = [candidate.learner for candidate in portfolio(loads.schema, loads.task)]
+    found = [candidate.learner for candidate in portfolio(loads.schema, loads.task, len(loads))]
     assert found == ["statistical", "forecast-trees", "forecaster", "hybrid-forecaster"]
 
 

@@ -52,7 +52,7 @@ class Search:
         self.workers = min(usable_cores(), options.threads or usable_cores())
         self.planner = Planner(
             self.board,
-            portfolio(rows.schema, task),
+            portfolio(rows.schema, task, len(rows)),
             self._proposer(),
             time.monotonic(),
             context.deadline,

@@ -21,15 +21,20 @@ TABLES: tuple[tuple[str, Settings], ...] = (
     ("linear", {}),
     ("trees", {}),
     ("kernel", {}),
-    ("spline", {}),
     ("catboost", {}),
-    ("extra-trees", {}),
-    ("xgboost", {}),
+    ("leaf-linear", {}),
     ("tabm", {}),
-    ("neighbours", {}),
-    ("forest", {}),
+    ("extra-trees", {}),
+    ("kernel", {"pieces": 16}),
+    ("xgboost", {}),
+    ("spline", {}),
+    ("kernel", {"kernel": "gauss", "relevance": True}),
+    ("residual", {}),
 )
 """For plain fields, in the order in which they are tried."""
+
+_FEW_ROWS = {"kernel": 20_000, "tabm": 60_000, "extra-trees": 60_000}
+"""Rows up to which a learner is tried: beyond, others are better in the same time."""
 
 _SMALL: Settings = {"pool": True, "stages": 4}
 _BRIEF: Settings = {**_SMALL, "loop.epochs": 4, "loop.learning_rate": 4e-3}
@@ -51,6 +56,7 @@ TUNED = (
     "kernel",
     "tabm",
     "extra-trees",
+    "leaf-linear",
     "spline",
     "forecast-trees",
 )
@@ -61,7 +67,7 @@ NEEDS = {"catboost": "catboost", "xgboost": "xgboost"}
 """Packages, beside those of ``lepta[train]``, that a learner cannot do without."""
 
 
-def portfolio(schema: Schema, task: Task) -> list[Candidate]:
+def portfolio(schema: Schema, task: Task, rows: int) -> list[Candidate]:
     """Return the candidates that can take the data, in the order in which they are tried."""
     kinds = {field.kind for field in schema.inputs}
     names: list[tuple[str, Settings]] = []
@@ -77,6 +83,7 @@ def portfolio(schema: Schema, task: Task) -> list[Candidate]:
         Candidate(name, dict(settings), "first of its family")
         for name, settings in names
         if name in known
+        and rows <= _FEW_ROWS.get(name, rows)
         and (name not in NEEDS or find_spec(NEEDS[name]) is not None)
         and not LEARNERS.get(name)().refusal(schema, task)
     ]

@@ -85,9 +85,7 @@ def fit_unit(bench: Bench, candidate: Candidate, fold: int, seconds: float) -> H
     """
     from lepta.tuning.candidates import build_learner
 
-    context = replace(
-        bench.context, seed=bench.options.seed + fold, deadline=time.monotonic() + seconds
-    )
+    context = replace(bench.context, deadline=time.monotonic() + seconds)
     train, held = shared_part(context, 2 * fold), shared_part(context, 2 * fold + 1)
     options = bench.options.model_copy(
         update={"learner": candidate.learner, "settings": candidate.settings}
