@@ -120,6 +120,14 @@ class Fitted(ABC):
         """
         return None
 
+    @property
+    def size(self) -> int:
+        """Roughly the bytes that the body adds to a graph; 0 where it is small or not known.
+
+        A search makes bags of fewer folds of what is large.
+        """
+        return 0
+
     def refit(self, rows: Dataset, context: Context) -> Fitted:
         """Return the model fitted on more rows, with the choices made; by default itself."""
         return self

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from lepta.data import Dataset
 from lepta.tuning.search.board import Board, Judge
 from lepta.tuning.search.ensemble import choose_weights, only
 from lepta.tuning.search.folding import Folds
+from lepta.tuning.search.repeat import bag_of
 from lepta.tuning.search.unit import Candidate
 
 
@@ -19,11 +22,11 @@ def board():
     return Board(Folds(data, pairs, 4), Judge(data.task, y, None))
 
 
-def _fill(board, name, predictions, folds=4):
+def _fill(board, name, predictions, folds=4, size=0):
     entry = board.begin(Candidate(name))
     for fold in range(folds):
         held = board.folds.pairs[fold][1]
-        board.record(entry, fold, None, predictions[held, None], 1.0)
+        board.record(entry, fold, SimpleNamespace(size=size), predictions[held, None], 1.0)
     return entry
 
 
@@ -77,3 +80,16 @@ def test_a_clearly_better_candidate_with_one_fold_is_not_passed_over(board):
     chosen = choose_weights(board, seed=0)
     assert chosen.level == 1
     assert chosen.entries[0] is better
+
+
+def test_what_is_too_large_is_passed_over(board):
+    rng = np.random.default_rng(1)
+    small = _fill(board, "small", board.judge.y + 0.3 * rng.normal(size=400))
+    _fill(board, "large", board.judge.y + 0.1 * rng.normal(size=400), size=10**8)
+    assert choose_weights(board, seed=0).entries == (small,)
+
+
+def test_what_is_large_gives_fewer_folds(board):
+    entry = _fill(board, "m", board.judge.y, size=int(board.roomy / 3))
+    assert bag_of(entry, board, 1.0) == [0, 1, 2]
+    assert bag_of(entry, board, 0.1) == [0]

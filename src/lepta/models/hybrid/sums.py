@@ -36,6 +36,10 @@ class LinearAndTrees(Fitted):
     name: ClassVar[str]
     """Of the learner."""
 
+    @property
+    def size(self) -> int:
+        return self.then.size
+
     def raw(self, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         return self.first.raw(arrays[TABLE]) + self.then.raw(arrays)
 

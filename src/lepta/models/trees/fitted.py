@@ -28,6 +28,10 @@ _WIDE = np.array([[-0.5, 0.5]])
 """From the one score of trees that tell two classes apart to their two logits."""
 
 
+_LEAF = 45
+"""Bytes of a leaf and a node in a graph."""
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """What trees are grown on.
@@ -128,6 +132,10 @@ class TreesFitted(Fitted):
     task: Task
     members: tuple[Grown, ...]
     weights: tuple[float, ...] = (1.0,)
+
+    @property
+    def size(self) -> int:
+        return _LEAF * sum(len(member.total().ensemble.values) for member in self.members)
 
     @property
     def _two_classes(self) -> bool:

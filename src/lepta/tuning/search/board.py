@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from lepta.tuning.search.unit import Candidate
 
 Floats = NDArray[np.float64]
 
+_BYTES, _BYTES_ROW = 1_500_000, 60
 _LOOKED_AT = 4
 """Candidates whose folds are counted."""
 
@@ -97,6 +99,11 @@ class Entry:
         """How many folds are done, counted from the first without a gap."""
         return next(n for n in range(len(self.models) + 1) if n not in self.models)
 
+    @cached_property
+    def size(self) -> int:
+        """Roughly the bytes that the model of a fold adds to a graph; 0 where it is small."""
+        return next((model.size for model in self.models.values()), 0)
+
     @property
     def cost(self) -> float:
         """Seconds that a unit takes."""
@@ -175,6 +182,11 @@ class Board:
         """Return the rows that the first ``level`` folds hold out."""
         held = [self.folds.pairs[fold][1] for fold in range(min(level, self.folds.each))]
         return np.sort(np.concatenate(held))
+
+    @property
+    def roomy(self) -> float:
+        """The bytes that a model may take: a small one answers fast; many rows deserve more."""
+        return _BYTES + _BYTES_ROW * len(self.folds.rows)
 
     @property
     def levels(self) -> list[int]:

@@ -20,8 +20,14 @@ _LEAST = 1e-4
 """Share of the loss by which a step must improve; else the smaller model is as good."""
 _CLEARLY = 0.025
 """Share of the loss by which fewer folds must be better to be preferred, were they none."""
+_ALIKE = 3
+"""Candidates of one learner that are looked at."""
+_KEPT = 8
+"""Candidates that have weight, at the most."""
 _LIGHT = 0.04
 """A weight below which a candidate is left out."""
+_HALF = 0.5
+"""Share of the bytes of the model that the model of one fold may take."""
 _ROWS = 10_000
 """Held-out rows by which the weights are chosen, at the most."""
 _MOST = 24
@@ -86,31 +92,47 @@ def choose_weights(board: Board, seed: int) -> Weighted:
 
 def _choose(board: Board, level: int, seed: int) -> Weighted:
     """Return the weighted sum of the candidates that have done ``level`` folds."""
-    entries = board.usable(level)[:_MOST]
+    entries = _looked_at(board, level)
     rows, judge = board.rows(level), board.judge
     raws = [entry.raw(rows) for entry in entries]
     heats = [judge.temperature(raw, rows) for raw in raws]
     scaled = [raw / heat for raw, heat in zip(raws, heats, strict=True)]
     rng = np.random.default_rng(seed)
     some = slice(None) if len(rows) <= _ROWS else np.sort(rng.choice(len(rows), _ROWS, False))
-    weights = _bagged([raw[some] for raw in scaled], judge, rows[some], rng)
-    kept = [k for k in np.argsort(-weights, kind="stable") if weights[k] >= _LIGHT]
-    total = float(weights[kept].sum())
-    chosen = [float(weights[k]) / total for k in kept]
-    raw = np.asarray(sum(w * scaled[k] for w, k in zip(chosen, kept, strict=True)))
+    seen = [raw[some] for raw in scaled]
+    weights = _bagged(seen, judge, rows[some], rng)
+    kept = np.sort(np.argsort(-weights, kind="stable")[:_KEPT])
+    weights = _selected([seen[k] for k in kept], judge, rows[some])  # once more, of these alone
+    order = np.argsort(-weights, kind="stable")
+    kept, weights = kept[order], weights[order]
+    heavy = weights >= _LIGHT
+    kept, weights = kept[heavy], weights[heavy] / weights[heavy].sum()
+    raw = np.asarray(sum(w * scaled[k] for w, k in zip(weights, kept, strict=True)))
     alone = judge.loss(scaled[0], rows)
-    blended = judge.loss(raw, rows)
-    if not blended < alone - _LEAST * abs(alone):
-        kept, chosen, raw = [np.intp(0)], [1.0], scaled[0]
+    if not judge.loss(raw, rows) < alone - _LEAST * abs(alone):
+        kept, weights, raw = np.zeros(1, np.int64), np.ones(1), scaled[0]
     temperature = judge.temperature(raw, rows)
     return Weighted(
         entries=tuple(entries[k] for k in kept),
-        weights=tuple(chosen),
+        weights=tuple(float(weight) for weight in weights),
         temperatures=tuple(heats[k] for k in kept),
         temperature=temperature,
         loss=judge.loss(raw, rows, temperature),
         level=level,
     )
+
+
+def _looked_at(board: Board, level: int) -> list[Entry]:
+    """Return the candidates that may have weight: the best, a few of a learner, none too large."""
+    ranked = board.usable(level)
+    of_learner: dict[str, int] = {}
+    found: list[Entry] = []
+    for entry in ranked:
+        name = entry.candidate.learner
+        if of_learner.get(name, 0) < _ALIKE and entry.size <= _HALF * board.roomy:
+            of_learner[name] = of_learner.get(name, 0) + 1
+            found.append(entry)
+    return found[:_MOST] or ranked[:1]
 
 
 def only(board: Board, entry: Entry, level: int) -> Weighted:

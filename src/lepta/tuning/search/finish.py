@@ -1,4 +1,4 @@
-"""From the board to models: the ensemble first, then its candidates alone."""
+"""From the board to the model and its leaderboard."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ from lepta.tuning.search.board import Board, Entry
 from lepta.tuning.search.ensemble import Weighted, choose_weights, only
 from lepta.tuning.search.repeat import bag_of, choice_of
 
-_ALONE = 4
-"""Candidates that are kept as they are, should the ensemble not be exported."""
 _LISTED = 20
 _MEASURED = 8
 """Rows of the leaderboard in all, and those with an interval."""
@@ -39,7 +37,7 @@ def trials_of(
     options: FitOptions,
     refit: Callable[[Fitted], Fitted] | None,
 ) -> list[Trial]:
-    """Return the ensemble and the best candidates alone, the best first.
+    """Return the ensemble as a trial, or its heaviest candidate where it cannot be one graph.
 
     Args:
         board: of a search that has ended.
@@ -47,10 +45,11 @@ def trials_of(
         options: of the fit.
         refit: fits a model once more on all rows; None where the models of the folds are kept.
     """
-    singles = [only(board, entry, chosen.level) for entry in board.usable(chosen.level)[:_ALONE]]
-    if len(chosen.entries) == 1:
-        singles = [one for one in singles if one.entries != chosen.entries]
-    return [_trial(board, weighted, options, refit) for weighted in (chosen, *singles)]
+    try:
+        return [_trial(board, chosen, options, refit)]
+    except ExportError:  # two of them read a field in ways that do not go together
+        best = only(board, chosen.entries[0], chosen.level)
+        return [_trial(board, best, options, refit)]
 
 
 def bagged(board: Board, weighted: Weighted) -> Fitted:
@@ -60,7 +59,7 @@ def bagged(board: Board, weighted: Weighted) -> Fitted:
     for entry, weight, heat in zip(
         weighted.entries, weighted.weights, weighted.temperatures, strict=True
     ):
-        folds = bag_of(entry, board)
+        folds = bag_of(entry, board, weight)
         models += (entry.models[fold] for fold in folds)
         weights += [weight / heat / len(folds)] * len(folds)
     return Blend.of(models, weights)
@@ -143,7 +142,7 @@ def _row(board: Board, entry: Entry, level: int, weight: float) -> dict[str, Any
 
 def _interval(board: Board, entry: Entry, level: int) -> dict[str, Any]:
     """Return size, latency and the interval of the score of a candidate."""
-    models = [entry.models[fold] for fold in bag_of(entry, board)]
+    models = [entry.models[fold] for fold in bag_of(entry, board, 1.0)]
     fitted = Blend.of(models, [1 / len(models)] * len(models))
     one, rows, judge = only(board, entry, level), board.rows(level), board.judge
     known = None if judge.weights is None else judge.weights[rows]

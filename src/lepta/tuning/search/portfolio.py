@@ -17,18 +17,25 @@ from lepta.tuning.search.unit import Candidate
 
 Settings = dict[str, Any]
 
+_CALM: Settings = {"depth": 6, "learning_rate": 0.08, "noise": 0.3, "l2": 8.0, "columns": 0.6}
+_LEAFWISE: Settings = {"extra": False, "learning_rate": 0.06, "columns": 0.5}
+
 TABLES: tuple[tuple[str, Settings], ...] = (
     ("linear", {}),
     ("trees", {}),
-    ("kernel", {}),
     ("catboost", {}),
+    ("kernel", {}),
     ("leaf-linear", {}),
     ("tabm", {}),
-    ("extra-trees", {}),
-    ("kernel", {"pieces": 16}),
+    ("trees", {"leaves": 64, "min_rows": 3, "columns": 1.0}),
+    ("catboost", _CALM),
     ("xgboost", {}),
-    ("spline", {}),
+    ("kernel", {"pieces": 16}),
+    ("trees", {**_LEAFWISE, "leaves": 15, "min_rows": 20}),
     ("kernel", {"kernel": "gauss", "relevance": True}),
+    ("spline", {}),
+    ("extra-trees", {}),
+    ("trees", {**_LEAFWISE, "leaves": 63, "min_rows": 20}),
     ("residual", {}),
 )
 """For plain fields, in the order in which they are tried."""

@@ -22,9 +22,15 @@ CHOICE = "search"
 """Name of the outcome among a recipe's choices."""
 
 
-def bag_of(entry: Entry, board: Board) -> list[int]:
-    """Return the folds whose models make the model: repeats only measure, and would bloat it."""
-    return [fold for fold in range(board.folds.each) if fold in entry.models]
+def bag_of(entry: Entry, board: Board, weight: float) -> list[int]:
+    """Return the folds whose models make the model.
+
+    Repeats only measure. What is large gives as many folds as its share of the bytes allows: each
+    held-out row was scored by the model of one fold, so that more of them are a bonus.
+    """
+    folds = [fold for fold in range(board.folds.each) if fold in entry.models]
+    room = max(1, int(weight * board.roomy // entry.size)) if entry.size else len(folds)
+    return folds[:room]
 
 
 def choice_of(weighted: Weighted, board: Board) -> str:
@@ -33,7 +39,7 @@ def choice_of(weighted: Weighted, board: Board) -> str:
         {
             "learner": entry.candidate.learner,
             "settings": entry.candidate.settings,
-            "folds": bag_of(entry, board),
+            "folds": bag_of(entry, board, weight),
             "weight": weight,
             "temperature": heat,
         }
