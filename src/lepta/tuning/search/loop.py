@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from lepta.core.errors import LeptaError, TrainError
 from lepta.core.events import Context, Stage
@@ -19,8 +20,10 @@ from lepta.tuning.search.board import Board, Judge
 from lepta.tuning.search.folding import Folds
 from lepta.tuning.search.plan import Planner, Unit, wants_refit
 from lepta.tuning.search.portfolio import TUNED, portfolio
-from lepta.tuning.search.proposals import Proposer
 from lepta.tuning.search.unit import Fronts, fit_unit, open_bench
+
+if TYPE_CHECKING:
+    from lepta.tuning.search.proposals import Proposer
 
 _LOOK = 0.5
 """Seconds between two looks at the clock."""
@@ -67,6 +70,11 @@ class Search:
         if find_spec("optuna") is None:
             self.context.say("Settings are not tuned without Optuna: pip install 'lepta[automl]'.")
             return None
+        import optuna
+
+        from lepta.tuning.search.proposals import Proposer
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         return Proposer(TUNED, self.options.seed)
 
     def run(self) -> Board:

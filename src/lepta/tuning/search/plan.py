@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lepta.tasks import Task
 from lepta.tuning.options import FitOptions
 from lepta.tuning.search.board import Board, Entry
 from lepta.tuning.search.folding import Folds
-from lepta.tuning.search.proposals import Proposer
 from lepta.tuning.search.unit import Candidate
+
+if TYPE_CHECKING:
+    from lepta.tuning.search.proposals import Proposer
 
 OPENING = 0.4
 """Share of the time in which the list is gone through; what was not reached waits."""

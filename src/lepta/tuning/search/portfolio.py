@@ -82,7 +82,7 @@ def portfolio(schema: Schema, task: Task, rows: int) -> list[Candidate]:
         if kind in kinds:
             names += [entry for entry in entries if entry not in names]
     if kinds & set(PLAIN):
-        names = [*names, *TABLES] if not kinds & ARRAYS else [*TABLES[:2], *names]
+        names = [*names, *TABLES] if not kinds & ARRAYS else [*names, *TABLES[:3]]
     if task.learners:
         names = [(name, {}) for name in task.learners]
     known = LEARNERS.names()

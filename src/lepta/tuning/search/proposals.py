@@ -6,10 +6,11 @@ import warnings
 from typing import Any
 
 import numpy as np
+import optuna
 
-from lepta.core.errors import missing_extra
-from lepta.core.space import Choice, Range, Space, default_of, space_of
+from lepta.core.space import Choice, Space, Spread, default_of, space_of
 from lepta.models.learner import LEARNERS
+from lepta.tuning.sampling import distribution_of, from_optuna, to_optuna
 from lepta.tuning.search.board import Board, Entry
 from lepta.tuning.search.unit import Candidate
 
@@ -44,8 +45,8 @@ class Proposer:
         place = int(self._rng.choice(len(chances), p=chances / chances.sum()))
         name = ranked[place]
         study, space = self._study(name, board), space_of(LEARNERS.get(name))
-        trial = study.ask(distributions_of(space))
-        settings = {key: space_value(space[key], value) for key, value in trial.params.items()}
+        trial = study.ask({key: distribution_of(spread) for key, spread in space.items()})
+        settings = from_optuna(space, trial.params)
         self._asked[len(board.entries)] = (name, trial)
         standing = ("best", "second-best", "third-best")[place]
         return Candidate(name, settings, f"{name} is {standing}; trial {trial.number} of it")
@@ -61,7 +62,6 @@ class Proposer:
 
     def _study(self, name: str, board: Board) -> Any:
         if name not in self._studies:
-            optuna = import_optuna()
             seed = self._seed + 1000 * self._learners.index(name)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -76,22 +76,19 @@ class Proposer:
 
     def _add_known(self, name: str, entry: Entry) -> None:
         """Tell a study of settings that it did not ask for, where its space holds them."""
-        optuna = import_optuna()
         kind = LEARNERS.get(name)
-        space = space_of(kind)
-        distributions = distributions_of(space)
-        given = entry.candidate.settings
+        space, given = space_of(kind), entry.candidate.settings
         values = {key: given.get(key, default_of(kind, key)) for key in space}
-        params = {key: stored_value(space[key], value) for key, value in values.items()}
-        if all(_holds(distributions[key], value) for key, value in params.items()):
+        if _holds(space, values):
             self._studies[name].add_trial(
                 optuna.trial.create_trial(
-                    params=params, distributions=distributions, value=entry.losses[0]
+                    params=to_optuna(space, values),
+                    distributions={key: distribution_of(one) for key, one in space.items()},
+                    value=entry.losses[0],
                 )
             )
 
     def _tell(self, board: Board) -> None:
-        optuna = import_optuna()
         for number, (name, trial) in self._asked.items():
             entry = board.entries[number] if number < len(board.entries) else None
             if entry is None or number in self._told or not (entry.losses or entry.failure):
@@ -104,57 +101,13 @@ class Proposer:
                 self._studies[name].tell(trial, state=optuna.trial.TrialState.FAIL)
 
 
-def import_optuna() -> Any:
-    """Return Optuna, quiet.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        import optuna
-    except ModuleNotFoundError as error:
-        raise missing_extra("optuna", "automl", "Searching settings") from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
+def _holds(space: Space, values: dict[str, Any]) -> bool:
+    """Whether a space holds all values: a default may lie outside of what is searched."""
+    return all(_within(spread, values[name]) for name, spread in space.items())
 
 
-def distributions_of(space: Space) -> dict[str, Any]:
-    """Return Optuna's distributions; a choice that is no number or text is kept by its place."""
-    optuna = import_optuna()
-    made: dict[str, Any] = {}
-    for name, spread in space.items():
-        if isinstance(spread, Choice):
-            made[name] = optuna.distributions.CategoricalDistribution(
-                [stored_value(spread, option) for option in spread.options]
-            )
-        elif spread.whole:
-            step = 1 if spread.step is None else int(spread.step)
-            made[name] = optuna.distributions.IntDistribution(
-                int(spread.low), int(spread.high), log=spread.log, step=step
-            )
-        else:
-            made[name] = optuna.distributions.FloatDistribution(
-                spread.low, spread.high, log=spread.log, step=spread.step
-            )
-    return made
-
-
-def stored_value(spread: Range | Choice, value: Any) -> Any:
-    """Return a value in the form in which a study keeps it."""
-    if isinstance(spread, Choice) and not isinstance(value, str | int | float | bool | None):
-        return spread.options.index(value)
-    return value
-
-
-def space_value(spread: Range | Choice, stored: Any) -> Any:
-    """Return the value that a study keeps as ``stored``."""
-    if isinstance(spread, Choice) and stored not in spread.options:
-        return spread.options[stored]
-    return stored
-
-
-def _holds(distribution: Any, value: Any) -> bool:
-    try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except (TypeError, ValueError):
-        return False
+def _within(spread: Spread, value: Any) -> bool:
+    if isinstance(spread, Choice):
+        return any(type(one) is type(value) and one == value for one in spread.options)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and spread.low <= value <= spread.high
