@@ -13,6 +13,7 @@ import numpy as np
 from lepta.bundle import Bundle
 from lepta.core.errors import ConfigError, DataError, ExportError, Where, suggest
 from lepta.core.events import Context
+from lepta.core.schema import ARRAYS
 from lepta.data import Dataset, require_trainable
 from lepta.engine import tune_process
 from lepta.evaluation import CheckReport, check
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
 LEAST = {"train": 8, "valid": 2, "test": 2}
 """Rows that each split needs."""
-_RESERVE, _PACKING, _PACKING_ROW = 0.1, 6.0, 1e-4
+_RESERVE, _PACKING, _PACKING_ROW, _PACKING_MEDIA = 0.1, 6.0, 1e-4, 40.0
 """Time kept for export, evaluation and packing: a share of the budget, but no more than some
-seconds and a little for each row."""
+seconds and a little for each row, or what large networks take."""
 
 
 def fit(
@@ -129,7 +130,9 @@ def _fit(
     measured = dict(repeats[0].choices) if repeats is not None else {}
     context = replace(context, seed=options.seed, choices=measured)
     if options.time is not None:
-        kept = min(options.time * _RESERVE, _PACKING + _PACKING_ROW * len(given))
+        media = any(field.kind in ARRAYS for field in given.schema.inputs)
+        most = _PACKING_MEDIA if media else _PACKING + _PACKING_ROW * len(given)
+        kept = min(options.time * _RESERVE, most)
         context = replace(context, deadline=time.monotonic() + options.time - kept)
     data = require_trainable(given, drop_missing=options.drop_missing)
     data = require_trainable(prepare_splits(data, options))

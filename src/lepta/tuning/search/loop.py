@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -101,6 +103,8 @@ class Search:
                 self._loop(workers, stage)
             except KeyboardInterrupt:
                 self.context.say("Interrupted: the best so far is packed.", "warning")
+            if not self.board.usable(1):
+                self._rescue(stage)
         if not self.board.usable(1):
             reasons = [f"{e.candidate}: {e.failure}" for e in self.board.entries if e.failure]
             raise TrainError(
@@ -114,14 +118,26 @@ class Search:
         if any(field.kind in ARRAYS for field in self.folds.rows.schema.inputs):
             for name in dict.fromkeys(c.learner for c in self.planner.waiting):
                 if self.planner.left > _WARM * (self.planner.end - self.planner.began):
-                    build_learner(name, self.options).warm(self.folds.rows, self.context)
+                    with suppress(LeptaError):  # its fit will say what is wrong
+                        build_learner(name, self.options).warm(self.folds.rows, self.context)
+
+    def _rescue(self, stage: Stage) -> None:
+        """Fit the first candidate that can be fitted, though the time is over: better late."""
+        self.context.say("There was no time for a model; the cheapest one is fitted all the same.")
+        for candidate in portfolio(self.folds.rows.schema, self.task, len(self.folds.rows)):
+            self._here(Unit(self.board.begin(candidate), 0, math.inf, "better late"), stage)
+            if self.board.usable(1):
+                return
 
     def _first(self, stage: Stage) -> None:
         """Fit the cheapest candidate here, while the workers are still starting."""
         unit = self.planner.next()
-        if unit is None:
-            return
-        stage.note(f"{unit.entry.candidate}, the first model")
+        if unit is not None:
+            self._here(unit, stage)
+
+    def _here(self, unit: Unit, stage: Stage) -> None:
+        """Do a unit in this process."""
+        stage.note(f"{unit.entry.candidate} ({unit.reason})")
         stage.advance(0)
         from threadpoolctl import threadpool_limits
 
@@ -130,7 +146,7 @@ class Search:
         try:
             with threadpool_limits(1):  # as in a worker, so that a repeat gives the same bits
                 value, error = fit_unit(bench, unit.entry.candidate, unit.fold, unit.seconds), None
-        except LeptaError as raised:
+        except Exception as raised:  # a library's own: a worker would report it too
             value, error = None, raised
         self._record(unit, Finished(0, value, error, time.monotonic() - began))
 
