@@ -217,7 +217,8 @@ def _mean(
     forest: Any, leaves: Sequence[NDArray[np.float64]], x: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """Return the mean over trees of the raw scores of the leaves that rows come to."""
-    ends = forest.apply(x)
+    with np.errstate(over="ignore", invalid="ignore"):  # scikit-learn sums all values to look
+        ends = forest.apply(x)  # for infinite ones, and the largest numbers overflow that sum
     total = np.zeros((len(x), leaves[0].shape[1]))
     for number, values in enumerate(leaves):
         total += values[ends[:, number]]
