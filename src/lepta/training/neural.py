@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from onnx import ModelProto
 from torch import Tensor, nn
 
 from lepta.core.events import Context
@@ -45,7 +47,9 @@ class NeuralFitted(Fitted):
     def raw(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         return predict_network(self.network, self.front.names, arrays)
 
-    def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
+    @cached_property
+    def _exported(self) -> ModelProto:
+        """The network in ONNX: torch takes seconds to export one, and more than one asks."""
         names = self.front.names
         whole = {part.source.name for part in self.front.fields if part.prepared == "int64"}
         examples = [
@@ -54,7 +58,10 @@ class NeuralFitted(Fitted):
             )
             for name in names
         ]
-        model = network_to_onnx(self.network, examples)
+        return network_to_onnx(self.network, examples)
+
+    def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
+        model, names = self._exported, self.front.names
         inputs = [node.name for node in model.graph.input]
         (raw,) = graph.embed(model, dict(zip(inputs, [values[n] for n in names], strict=True)))
         return raw

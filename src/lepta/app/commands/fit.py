@@ -123,7 +123,9 @@ def leaderboard(document: bytes, metric: str) -> str:
 
 def _row(entry: dict[str, Any]) -> list[str]:
     """Return the figures of a candidate of a search."""
-    settings = ", ".join(f"{key}={_short(value)}" for key, value in _settings(entry).items())
+    from lepta.tuning.search.unit import settings_text
+
+    settings = settings_text(entry.get("settings", {}))
     name = f"{entry['learner']} ({settings})" if settings else entry["learner"]
     interval = "" if entry.get("low") is None else f"{entry['low']:.4f} - {entry['high']:.4f}"
     return [
@@ -136,14 +138,6 @@ def _row(entry: dict[str, Any]) -> list[str]:
         f"{entry['milliseconds']:.3f}" if "milliseconds" in entry else "",
         f"{entry['bytes'] / 1000:.0f}" if "bytes" in entry else "",
     ]
-
-
-def _settings(entry: dict[str, Any]) -> dict[str, Any]:
-    return dict(entry.get("settings", {}))
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _tracking(options: Options, name: str, context: Context) -> Tracked:

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepta.evaluation.calibration import fit_temperature
-from lepta.models.learner import Fitted
+from lepta.models.learner import Fitted, row_weights
 from lepta.tasks import Task
+from lepta.tuning.candidates import metric_to_choose_by
+from lepta.tuning.options import FitOptions
 from lepta.tuning.search.folding import Folds
 from lepta.tuning.search.unit import Candidate
 
@@ -135,6 +137,13 @@ class Board:
     folds: Folds
     judge: Judge
     entries: list[Entry] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, folds: Folds, task: Task, options: FitOptions) -> Board:
+        """Return a board without candidates, for a fit with these options."""
+        weights = row_weights(folds.rows, task, balance=False)
+        metric = metric_to_choose_by(options, task)
+        return cls(folds, Judge(task, folds.rows.targets(task), weights, metric))
 
     def begin(self, candidate: Candidate) -> Entry:
         """Add a candidate."""

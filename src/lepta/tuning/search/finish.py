@@ -142,14 +142,12 @@ def _row(board: Board, entry: Entry, level: int, weight: float) -> dict[str, Any
 
 def _interval(board: Board, entry: Entry, level: int) -> dict[str, Any]:
     """Return size, latency and the interval of the score of a candidate."""
-    models = [entry.models[fold] for fold in bag_of(entry, board, 1.0)]
-    fitted = Blend.of(models, [1 / len(models)] * len(models))
     one, rows, judge = only(board, entry, level), board.rows(level), board.judge
     known = None if judge.weights is None else judge.weights[rows]
     scores = judge.task.finish(one.raw(rows), one.temperature)
     name = judge.metric or judge.task.metrics[0]
     found = measure_one(judge.task, name, judge.y[rows], scores, known)
-    return {"low": found.low, "high": found.high} | costs_of(fitted, board.folds.rows)
+    return {"low": found.low, "high": found.high} | costs_of(bagged(board, one), board.folds.rows)
 
 
 def costs_of(fitted: Fitted, rows: Dataset) -> dict[str, Any]:

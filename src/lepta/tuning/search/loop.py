@@ -14,11 +14,10 @@ from lepta.core.schema import ARRAYS
 from lepta.engine import open_trials
 from lepta.engine.limits import usable_cores
 from lepta.engine.trials import Finished, Trials
-from lepta.models.learner import row_weights
 from lepta.tasks import Task
-from lepta.tuning.candidates import build_learner, metric_to_choose_by
+from lepta.tuning.candidates import build_learner
 from lepta.tuning.options import FitOptions
-from lepta.tuning.search.board import Board, Judge
+from lepta.tuning.search.board import Board
 from lepta.tuning.search.folding import Folds
 from lepta.tuning.search.plan import Planner, Unit, wants_refit
 from lepta.tuning.search.portfolio import TUNED, portfolio
@@ -50,10 +49,8 @@ class Search:
     def __init__(self, folds: Folds, task: Task, options: FitOptions, context: Context) -> None:
         assert context.deadline is not None  # noqa: S101
         rows = folds.rows
-        weights = row_weights(rows, task, balance=False)
-        metric = metric_to_choose_by(options, task)
         self.folds, self.task, self.options, self.context = folds, task, options, context
-        self.board = Board(folds, Judge(task, rows.targets(task), weights, metric))
+        self.board = Board.of(folds, task, options)
         self.workers = min(usable_cores(), options.threads or usable_cores())
         self.planner = Planner(
             self.board,

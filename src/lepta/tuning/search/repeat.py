@@ -9,11 +9,9 @@ from typing import Any
 from lepta.core.errors import BundleError
 from lepta.core.events import Context
 from lepta.engine import open_trials
-from lepta.models.learner import row_weights
 from lepta.tasks import Task
-from lepta.tuning.candidates import metric_to_choose_by
 from lepta.tuning.options import FitOptions
-from lepta.tuning.search.board import Board, Entry, Judge
+from lepta.tuning.search.board import Board, Entry
 from lepta.tuning.search.ensemble import Weighted
 from lepta.tuning.search.folding import Folds
 from lepta.tuning.search.unit import Candidate, Fronts, fit_unit, open_bench
@@ -60,10 +58,7 @@ def repeat(
         BundleError: ``choice`` is not what :func:`choice_of` writes.
         LeptaError: a candidate cannot be fitted any more.
     """
-    rows = folds.rows
-    weights = row_weights(rows, task, balance=False)
-    judge = Judge(task, rows.targets(task), weights, metric_to_choose_by(options, task))
-    board = Board(folds, judge)
+    board = Board.of(folds, task, options)
     document = _read(choice, len(folds.pairs))
     entries = [board.begin(Candidate(p["learner"], p["settings"])) for p in document["parts"]]
     units = [
@@ -81,7 +76,7 @@ def repeat(
         loss=0.0,
         level=level,
     )
-    return board, found.measured(judge, board.rows(level))
+    return board, found.measured(board.judge, board.rows(level))
 
 
 def _fit_all(

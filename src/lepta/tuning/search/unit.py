@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,12 +36,16 @@ class Candidate:
     reason: str = ""
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name}={_short(value)}" for name, value in self.settings.items())
+        shown = settings_text(self.settings)
         return f"{self.learner}({shown})" if shown else self.learner
 
 
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Return settings as people read them: "leaves=64, learning_rate=0.05"."""
+    return ", ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in settings.items()
+    )
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,6 @@ def fit_unit(bench: Bench, candidate: Candidate, fold: int, seconds: float) -> H
     if not np.isfinite(raw).all():
         raise TrainError(f"{candidate} gave scores that are not finite.")
     return Held(fitted, raw, shared_key(context, fitted.front))
-
-
-def refit_unit(bench: Bench, fitted: Fitted, seconds: float) -> Fitted:
-    """Fit a model once more, with the choices made, on all rows of the search."""
-    context = replace(bench.context, deadline=time.monotonic() + seconds)
-    return fitted.refit(bench.folds.rows, context)
 
 
 class Fronts:
