@@ -152,3 +152,26 @@ def test_any_category_is_taken(values: list[object]) -> None:
     strings = to_array(spec, values)
     assert len(strings) == len(values)
     assert all(isinstance(text, str) for text in strings)
+
+
+plain = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**6), 10**6),
+    st.floats(-1e6, 1e6),
+    st.just(float("nan")),
+    st.sampled_from(["", " ", "Rome", " Oslo ", "TRUE", "1.0", "007", "3e2", "-4"]),
+)
+
+
+@given(row=st.fixed_dictionaries({"age": plain, "city": plain}, optional={"weight": plain}))
+def test_the_short_way_of_a_row_is_that_of_columns(table_bundle: Bundle, row: dict) -> None:
+    predictor = Predictor(table_bundle, self_test=False)
+    try:
+        expected = predictor.scores([row])
+    except InputError as error:
+        with pytest.raises(InputError) as raised:
+            predictor.scores(row)
+        assert (raised.value.what, raised.value.where) == (error.what, error.where)
+    else:
+        np.testing.assert_array_equal(predictor.scores(row), expected)

@@ -19,6 +19,7 @@ from lepta.core.errors import BundleError, InputError, Where
 from lepta.core.schema import ARRAYS
 from lepta.runtime.fields import FieldReader
 from lepta.runtime.pack import missing_column, pack, to_array
+from lepta.runtime.plain import RowPacker
 from lepta.runtime.predictions import Predictions, gather
 from lepta.runtime.rows import Columns, to_columns
 from lepta.runtime.session import open_session
@@ -69,6 +70,8 @@ class Predictor:
             for spec in self.signature.inputs
             if spec.kind in ARRAYS
         }
+        self._pack_row = RowPacker.of(self.signature)
+        self._output = self.task.output()
         if self_test:
             self.self_test()
 
@@ -113,7 +116,7 @@ class Predictor:
 
     def _run(self, tensors: Mapping[str, Array]) -> NDArray[np.float32]:
         try:
-            (scores,) = self.session.run([self.task.output().name], dict(tensors))
+            (scores,) = self.session.run([self._output.name], dict(tensors))
         except Exception as error:
             raise InputError(
                 f"The graph refuses these tensors: {error}",
@@ -141,10 +144,12 @@ class Predictor:
 
     def scores(self, rows: Any) -> NDArray[Any]:
         """Return the scores of ``rows``, in order; see :class:`Predictions`."""
+        if self._pack_row is not None and (packed := self._pack_row(rows)) is not None:
+            return self.run(packed)
         columns, count = to_columns(rows, self.signature)
         batches = self.batches(columns, count)
         pieces = ((index, self.run(tensors, index)) for index, tensors in batches)
-        return gather(pieces, count, self.task.output())
+        return gather(pieces, count, self._output)
 
     def batches(
         self, columns: Columns, count: int

@@ -1,3 +1,4 @@
+import json
 import pickle
 
 import numpy as np
@@ -70,11 +71,12 @@ def test_a_sum_can_be_pickled_after_use(rows):
     np.testing.assert_array_equal(again.raw_of(rows, Context()), wanted)
 
 
-def test_files_of_the_parts_are_kept_apart(rows):
+def test_the_workshop_names_the_parts_and_holds_no_number_twice(rows):
     models, _ = _fitted(rows, ["linear", "trees"])
-    files = Blend.of(models, [0.25] * 4).workshop()
-    assert len([name for name in files if name.endswith("recipe.json")]) >= 3
-    assert "workshop/recipe.json" in files
+    (name, document), *more = Blend.of(models, [0.25] * 4).workshop().items()
+    assert name == "workshop/recipe.json"
+    assert not more
+    assert sum(part["weight"] for part in json.loads(document)["parts"]) > 0
 
 
 def test_fields_that_are_read_in_two_ways_are_refused():

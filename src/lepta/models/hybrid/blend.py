@@ -20,6 +20,8 @@ from lepta.tasks import Task
 if TYPE_CHECKING:
     from lepta.data import Dataset
 
+_RECIPE = "workshop/recipe.json"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -88,21 +90,24 @@ class Blend(Fitted):
         return replace(self, parts=parts)
 
     def workshop(self) -> dict[str, bytes]:
-        files: dict[str, bytes] = {}
-        recipe = []
-        for number, part in enumerate(self.parts):
-            folder = f"workshop/{number:02d}"
-            for name, data in part.fitted.workshop().items():
-                files[f"{folder}/{name.removeprefix('workshop/')}"] = data
-            recipe.append({"folder": folder, "weight": part.weight})
-        document = {"learner": "blend", "parts": recipe}
-        return {**files, "workshop/recipe.json": json.dumps(document).encode()}
+        """Return what each part is; its numbers stand in the graph, and are not kept twice."""
+        parts = [
+            {**_recipe_of(part.fitted), "weight": part.weight, "front": part.front}
+            for part in self.parts
+        ]
+        document = {"learner": "blend", "parts": parts}
+        return {_RECIPE: json.dumps(document).encode()}
 
     def _given(self, values: Mapping[str, Any], part: Part) -> Mapping[str, Any]:
         """Return the arrays, or the values' names, that a part reads."""
         if isinstance(self.front, JointFront):
             return self.front.part(values, part.front)
         return values
+
+
+def _recipe_of(fitted: Fitted) -> dict[str, Any]:
+    held: dict[str, Any] = json.loads(fitted.workshop().get(_RECIPE, b"{}"))
+    return held
 
 
 def _merged(models: Sequence[Fitted], weights: Sequence[float]) -> list[tuple[Fitted, float]]:

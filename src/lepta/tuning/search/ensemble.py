@@ -20,6 +20,8 @@ _LEAST = 1e-4
 """Share of the loss by which a step must improve; else the smaller model is as good."""
 _CLEARLY = 0.025
 """Share of the loss by which fewer folds must be better to be preferred, were they none."""
+_NOISE = 1.5
+"""By how many parts of the root of the held-out rows it must be better: chance looks as good."""
 _ALIKE = 3
 """Candidates of one learner that are looked at."""
 _KEPT = 8
@@ -84,8 +86,8 @@ def choose_weights(board: Board, seed: int) -> Weighted:
     for level in levels[1:]:
         found = _choose(board, level, seed)
         loss = found.measured(board.judge, first).loss
-        lost = 1 - level / levels[0]
-        if loss < least - _CLEARLY * lost * abs(least):
+        clearly = max(_CLEARLY * (1 - level / levels[0]), _NOISE / len(board.rows(level)) ** 0.5)
+        if loss < least - clearly * abs(least):
             best, least = found, loss
     return best
 
