@@ -110,6 +110,15 @@ def test_a_fit_repeats_itself(name: str, task: str) -> None:
     np.testing.assert_array_equal(first.raw({TABLE: x}), second.raw({TABLE: x}))
 
 
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_the_leaves_are_counted_without_reading_them(name: str, task: str) -> None:
+    (first, *_), _ = bag(dataset(task), [name])
+    assert isinstance(first, TreesFitted)
+    (member,) = first.members
+    assert member.size == pytest.approx(len(member.total().ensemble.values), rel=0.4)  # of symmetric trees, the empty leaves
+    assert first.size > member.size
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_a_fit_without_time_gives_a_model(name: str) -> None:
     rows = dataset("multiclass")

@@ -114,6 +114,10 @@ class Revalued(Grown):
         trees = replace(trees, values=numbers.astype(np.float64), targets=targets + tree)
         return TreeSum(trees, bias, self.columns, vectors=values)
 
+    @property
+    def size(self) -> int:
+        return len(self.values)
+
     def files(self) -> dict[str, bytes]:
         from safetensors.numpy import save
 

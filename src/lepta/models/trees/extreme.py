@@ -40,6 +40,10 @@ class Extreme(Grown):
         ensemble, bias = read_xgboost(json.loads(self.model.save_raw("json")))
         return TreeSum(ensemble, bias, self.columns).scaled(self.scale).shifted(self.center)
 
+    @property
+    def size(self) -> int:
+        return sum(tree.count("leaf=") for tree in self.model.get_dump())
+
     def files(self) -> dict[str, bytes]:
         return {"xgboost.json": bytes(self.model.save_raw("json"))}
 

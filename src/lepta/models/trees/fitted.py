@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -68,6 +69,11 @@ class Grown(ABC):
     def rounds(self) -> tuple[float, ...]:
         """What the validation rows chose: rounds of each model within, or a forest's numbers."""
 
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Leaves of all trees that add something, as the library counts them, at no great cost."""
+
     @abstractmethod
     def raw(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the library's own scores of a prepared table, (rows, targets)."""
@@ -75,6 +81,14 @@ class Grown(ABC):
     @abstractmethod
     def total(self) -> TreeSum:
         """Return the same as arrays."""
+
+    @cached_property
+    def summed(self) -> TreeSum:
+        """The same as arrays, which large models are slow to give."""
+        return self.total()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "summed"}
 
     @abstractmethod
     def files(self) -> dict[str, bytes]:
@@ -117,6 +131,10 @@ class Flat(Grown):
     def total(self) -> TreeSum:
         return TreeSum(Ensemble.constant(0.0), self.score, self.columns)
 
+    @property
+    def size(self) -> int:
+        return 1
+
     def files(self) -> dict[str, bytes]:
         return {}
 
@@ -135,7 +153,7 @@ class TreesFitted(Fitted):
 
     @property
     def size(self) -> int:
-        return _LEAF * sum(len(member.total().ensemble.values) for member in self.members)
+        return _LEAF * sum(member.size for member in self.members)
 
     @property
     def _two_classes(self) -> bool:
@@ -149,7 +167,7 @@ class TreesFitted(Fitted):
     def total(self) -> TreeSum:
         """Return all trees, weighted, as arrays."""
         parts = zip(self.members, self.weights, strict=True)
-        return TreeSum.add([member.total().scaled(weight) for member, weight in parts])
+        return TreeSum.add([member.summed.scaled(weight) for member, weight in parts])
 
     def emit(self, graph: Graph, values: Mapping[str, str]) -> str:
         total = self.total()

@@ -86,6 +86,10 @@ class Wood(Grown):
             lookups=self.encoding.lookups,
         )
 
+    @property
+    def size(self) -> int:
+        return sum(int(estimator.tree_.n_leaves) for estimator in self.model.estimators_)
+
     def files(self) -> dict[str, bytes]:
         from safetensors.numpy import save
 

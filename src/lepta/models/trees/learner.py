@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
@@ -20,6 +21,8 @@ from lepta.models.trees.ranked import OBJECTIVE, by_query
 from lepta.models.trees.reading import read_lightgbm
 from lepta.models.trees.total import TreeSum
 from lepta.tasks import Task
+
+_LEAVES = re.compile(r"^num_leaves=(\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,13 @@ class Booster:
         if self.model is None:
             return np.full((len(x), 1), self.constant)
         return np.asarray(self.model.predict(x, raw_score=True), np.float64).reshape(len(x), -1)
+
+    @property
+    def size(self) -> int:
+        """Leaves of all trees."""
+        if self.model is None:
+            return 1
+        return sum(map(int, _LEAVES.findall(self.model.model_to_string())))
 
     def trees(self) -> Ensemble:
         """Return the same as arrays."""
@@ -78,6 +88,10 @@ class Boosted(Grown):
         targets = int(ensemble.targets.max()) + 1
         plain = TreeSum(ensemble, np.zeros(targets), self.columns).scaled(self.scale)
         return replace(plain, bias=np.full(targets, self.center))
+
+    @property
+    def size(self) -> int:
+        return sum(booster.size for booster in self.boosters)
 
     def files(self) -> dict[str, bytes]:
         several = len(self.boosters) > 1

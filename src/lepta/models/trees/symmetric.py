@@ -58,6 +58,12 @@ class Symmetric(Grown):
         plain = TreeSum(restored, bias, self.columns, vectors, self.encoding.lookups)
         return plain.scaled(self.scale).shifted(self.center)
 
+    @property
+    def size(self) -> int:
+        values = self.model.get_leaf_values()
+        leaves = max(1, int(self.model.get_tree_leaf_counts().sum()))
+        return int((values.reshape(leaves, -1) != 0).any(axis=1).sum())  # others are pruned
+
     def files(self) -> dict[str, bytes]:
         return {"catboost.json": self._saved(), **self.encoding.files()}
 
