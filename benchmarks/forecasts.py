@@ -36,7 +36,7 @@ from lepta.models.learner import LEARNERS, to_onnx
 from lepta.tuning.search.board import Board, Judge
 from lepta.tuning.search.ensemble import choose_weights
 from lepta.tuning.search.folding import Folds
-from lepta.tuning.search.unit import Candidate
+from lepta.tuning.search.unit import Candidate, Held
 
 SEED = 0
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -163,7 +163,9 @@ def run(given: Set, context: Context, quick: bool) -> Iterator[dict[str, Any]]:
         seconds = time.monotonic() - began
         if name in BLENDED:
             entry = board.begin(Candidate(name))
-            board.record(entry, 0, fitted, fitted.raw_of(valid, context), seconds)
+            board.record(
+                entry, 0, Held(fitted, fitted.raw_of(valid, context), None, 0), fitted, seconds
+            )
         yield _measured(name, fitted.refit(rows, context), test, seconds, context)
     chosen = choose_weights(board, SEED)
     assert chosen is not None

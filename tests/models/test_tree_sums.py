@@ -115,7 +115,9 @@ def test_the_leaves_are_counted_without_reading_them(name: str, task: str) -> No
     (first, *_), _ = bag(dataset(task), [name])
     assert isinstance(first, TreesFitted)
     (member,) = first.members
-    assert member.size == pytest.approx(len(member.total().ensemble.values), rel=0.4)  # of symmetric trees, the empty leaves
+    assert member.size == pytest.approx(
+        len(member.total().ensemble.values), rel=0.4
+    )  # of symmetric trees, the empty leaves
     assert first.size > member.size
 
 

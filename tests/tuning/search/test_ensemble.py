@@ -26,7 +26,8 @@ def _fill(board, name, predictions, folds=4, size=0):
     entry = board.begin(Candidate(name))
     for fold in range(folds):
         held = board.folds.pairs[fold][1]
-        board.record(entry, fold, SimpleNamespace(size=size), predictions[held, None], 1.0)
+        given = SimpleNamespace(raw=predictions[held, None], size=size)
+        board.record(entry, fold, given, SimpleNamespace(), 1.0)
     return entry
 
 

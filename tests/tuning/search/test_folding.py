@@ -11,7 +11,7 @@ def _data(rows, **more):
     return Dataset.read(columns, target="y")
 
 
-@pytest.mark.parametrize(("rows", "times"), [(200, 2), (3000, 1)])
+@pytest.mark.parametrize(("rows", "times"), [(200, 2), (4000, 1)])
 def test_every_row_is_held_out_as_often_as_folds_repeat(rows, times):
     data = _data(rows).split(valid=0.2, test=0.2)
     folds = plan_folds(data, data.task, 0, given=False)

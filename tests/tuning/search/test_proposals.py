@@ -26,7 +26,7 @@ def board():
 def _record(board, entry, error):
     held = board.folds.pairs[0][1]
     raw = board.judge.y[held, None] + error
-    board.record(entry, 0, SimpleNamespace(size=0), raw, 1.0)
+    board.record(entry, 0, SimpleNamespace(raw=raw, size=0), SimpleNamespace(), 1.0)
 
 
 @pytest.mark.parametrize("name", TUNED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from lepta.tasks import Task
 from lepta.tuning.candidates import metric_to_choose_by
 from lepta.tuning.options import FitOptions
 from lepta.tuning.search.folding import Folds
-from lepta.tuning.search.unit import Candidate
+from lepta.tuning.search.unit import Candidate, Held
 
 Floats = NDArray[np.float64]
 
@@ -84,6 +83,7 @@ class Entry:
         seconds: wall time by fold.
         losses: loss of the rows held out, by fold.
         failure: why it cannot be used; empty while it can.
+        size: roughly the bytes that the model of a fold adds to a graph; 0 where it is small.
         total, count: sums of the raw scores of each row, and how many there are.
     """
 
@@ -93,6 +93,7 @@ class Entry:
     seconds: dict[int, float] = field(default_factory=dict)
     losses: dict[int, float] = field(default_factory=dict)
     failure: str = ""
+    size: int = 0
     total: Floats | None = None
     count: NDArray[np.int64] | None = None
 
@@ -100,11 +101,6 @@ class Entry:
     def level(self) -> int:
         """How many folds are done, counted from the first without a gap."""
         return next(n for n in range(len(self.models) + 1) if n not in self.models)
-
-    @cached_property
-    def size(self) -> int:
-        """Roughly the bytes that the model of a fold adds to a graph; 0 where it is small."""
-        return next((model.size for model in self.models.values()), 0)
 
     @property
     def cost(self) -> float:
@@ -151,12 +147,12 @@ class Board:
         self.entries.append(entry)
         return entry
 
-    def record(
-        self, entry: Entry, fold: int, fitted: Fitted, raw: NDArray[Any], seconds: float
-    ) -> None:
-        """Take in what a unit gave."""
+    def record(self, entry: Entry, fold: int, given: Held, fitted: Fitted, seconds: float) -> None:
+        """Take in what a unit gave: its scores, and its model as all share it."""
         held = self.folds.pairs[fold][1]
+        raw = given.raw.astype(np.float64)
         entry.add(fold, fitted, raw, held, len(self.folds.rows))
+        entry.size = max(entry.size, given.size)
         entry.seconds[fold] = seconds
         temperature = self.judge.temperature(raw, held)
         entry.losses[fold] = self.judge.loss(raw, held, temperature)

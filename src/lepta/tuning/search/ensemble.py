@@ -92,6 +92,12 @@ def choose_weights(board: Board, seed: int) -> Weighted:
     return best
 
 
+def helpful(board: Board, seed: int) -> set[int]:
+    """Return numbers of the candidates that have weight, by what is known after a fold or more."""
+    levels = {1, *board.levels[:1]}
+    return {entry.number for level in levels for entry in _choose(board, level, seed).entries}
+
+
 def _choose(board: Board, level: int, seed: int) -> Weighted:
     """Return the weighted sum of the candidates that have done ``level`` folds."""
     entries = _looked_at(board, level)

@@ -18,8 +18,8 @@ Positions = NDArray[np.int64]
 _FOLDS = 8
 _FEW_FOLDS = 5
 _MANY_ROWS = 20_000
-_REPEATED = ((1000, 2),)
-"""Rows up to which cross-validation is repeated with other folds, and how often it is run."""
+_REPEATED = 3000
+"""Rows up to which cross-validation is done twice, the second time with other folds."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,8 @@ def plan_folds(data: Dataset, task: Task, seed: int, *, given: bool) -> Folds:
     groups = group_codes(rows)
     if groups is not None:
         count = max(2, min(count, len(np.unique(groups)) // 2))
-    times = next((times for limit, times in _REPEATED if len(rows) <= limit), 1)
     pairs: list[tuple[Positions, Positions]] = []
-    for repeat in range(times):
+    for repeat in range(2 if len(rows) <= _REPEATED else 1):
         try:
             pairs += folds(rows, count, seed=seed + repeat)
         except DataError:

@@ -32,7 +32,7 @@ _GRACE = 1.5
 """Seconds that a unit may overrun, in which learners stop by themselves."""
 _WARM = 0.7
 """Share of the time that must be left to prepare files for one more learner."""
-_PATIENCE = 60
+_PATIENCE = 150
 """Proposals without a better candidate after which to stop."""
 
 
@@ -183,7 +183,7 @@ class Search:
             return
         held = finished.value
         fitted = self._fronts.shared(held)
-        self.board.record(entry, unit.fold, fitted, held.raw, finished.seconds)
+        self.board.record(entry, unit.fold, held, fitted, finished.seconds)
 
     def _stop_late(self, workers: Trials) -> None:
         now = time.monotonic()

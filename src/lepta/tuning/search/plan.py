@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lepta.tasks import Task
 from lepta.tuning.options import FitOptions
 from lepta.tuning.search.board import Board, Entry
+from lepta.tuning.search.ensemble import helpful
 from lepta.tuning.search.folding import Folds
 from lepta.tuning.search.unit import Candidate
 
@@ -26,6 +27,10 @@ _SAME = 0.01
 """A proposal is completed while it is within this share of the best of its learner."""
 _MOST = 6
 """Candidates of the list that are completed."""
+_PART = 3
+"""Part of the folds that all are to do before some do more."""
+_WEIGH = 0.02
+"""Share of the time between two looks at who helps the others."""
 _CHEAP = 0.03
 """Share of the time left for which any candidate of the list is completed."""
 _LEAST_SECONDS = 1.0
@@ -86,6 +91,8 @@ class Planner:
     refit: bool = False
     running: set[tuple[int, int]] = field(default_factory=set)
     proposed: set[int] = field(default_factory=set)
+    _helpful: set[int] = field(default_factory=set)
+    _weighed: tuple[float, int] = (0.0, 0)
 
     @property
     def left(self) -> float:
@@ -133,7 +140,7 @@ class Planner:
             everyone: there is nothing better to do.
         """
         each, total = self.board.folds.each, len(self.board.folds.pairs)
-        for most in (each, total):
+        for most in sorted({-(-each // _PART), each, total}):
             chosen = self._affordable(most, left, everyone=everyone)
             if chosen:
                 entry, fold = min(chosen, key=lambda pair: pair[1])
@@ -168,18 +175,32 @@ class Planner:
         return None
 
     def _worthy(self, entry: Entry, place: int, best: Entry) -> bool:
-        level = entry.level
+        if entry.number in self._helpers():
+            return True
         if entry.number in self.proposed:
-            rivals = [
-                rival
-                for rival in self.board.usable(level)
-                if rival.candidate.learner == entry.candidate.learner and rival is not entry
-            ]
-            least = min((self.board.loss(rival, level) for rival in rivals), default=float("inf"))
-            return self.board.loss(entry, level) <= least + _SAME * abs(least)
-        missing = (self.board.folds.each - level) * entry.cost / self.workers
+            return self._near_best_of_learner(entry)
+        missing = (self.board.folds.each - entry.level) * entry.cost / self.workers
         if 0 < missing < _CHEAP * self.left:
             return True
-        shared = max(1, min(level, best.level))
+        shared = max(1, min(entry.level, best.level))
         least = self.board.loss(best, shared)
         return place < _MOST and self.board.loss(entry, shared) <= least + _NEAR * abs(least)
+
+    def _near_best_of_learner(self, entry: Entry) -> bool:
+        rivals = [
+            self.board.loss(rival, entry.level)
+            for rival in self.board.usable(entry.level)
+            if rival.candidate.learner == entry.candidate.learner and rival is not entry
+        ]
+        least = min(rivals, default=float("inf"))
+        return self.board.loss(entry, entry.level) <= least + _SAME * abs(least)
+
+    def _helpers(self) -> set[int]:
+        """Return the candidates that the others gain by; it is looked at now and then."""
+        moment, count = self._weighed
+        known = sum(bool(entry.losses) for entry in self.board.entries)
+        pause = _WEIGH * (self.end - self.began)
+        if known and known != count and time.monotonic() - moment > pause:
+            self._helpful = helpful(self.board, 0)
+            self._weighed = (time.monotonic(), known)
+        return self._helpful

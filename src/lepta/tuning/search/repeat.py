@@ -98,7 +98,7 @@ def _fit_all(
                     raise finished.error
                 entry, fold = units[finished.key]
                 held = finished.value
-                board.record(entry, fold, fronts.shared(held), held.raw, finished.seconds)
+                board.record(entry, fold, held, fronts.shared(held), finished.seconds)
                 done += 1
                 stage.advance()
 

@@ -56,11 +56,13 @@ class Held:
         fitted: the model.
         raw: raw scores of the held-out rows, (rows, width).
         front: key of its preprocessing among those that the search shares; None for one of its own.
+        size: roughly the bytes that the model adds to a graph.
     """
 
     fitted: Fitted
     raw: NDArray[np.float32]
     front: Hashable | None
+    size: int
 
 
 @dataclass
@@ -102,7 +104,8 @@ def fit_unit(bench: Bench, candidate: Candidate, fold: int, seconds: float) -> H
     raw = np.asarray(fitted.raw_of(held, context), np.float32)
     if not np.isfinite(raw).all():
         raise TrainError(f"{candidate} gave scores that are not finite.")
-    return Held(fitted, raw, shared_key(context, fitted.front))
+    size = 0 if fold else fitted.size  # of one fold is enough
+    return Held(fitted, raw, shared_key(context, fitted.front), size)
 
 
 class Fronts:
