@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,19 @@ def gather(pieces: Iterable[Piece], count: int, output: OutputSpec) -> NDArray[A
     for rows, scores in held:
         whole[rows] = scores
     return whole
+
+
+def answers(columns: Mapping[str, NDArray[Any]], count: int) -> list[dict[str, Any]]:
+    """Return a prediction table row by row; columns ``name[key]`` are gathered under ``name``."""
+    rows: list[dict[str, Any]] = [{} for _ in range(count)]
+    for column, values in columns.items():
+        group = re.fullmatch(r"(\w+)\[(.*)\]", column, re.DOTALL)
+        for row, value in zip(rows, values, strict=True):
+            if group:
+                row.setdefault(group[1], {})[group[2]] = value
+            else:
+                row[column] = value
+    return rows
 
 
 @dataclass(frozen=True, eq=False)

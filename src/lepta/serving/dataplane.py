@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,9 @@ from lepta.bundle import Bundle
 from lepta.core.errors import InputError, LeptaError, ServeError, suggest
 from lepta.core.schema import ARRAYS, Kind
 from lepta.runtime import Predictor
-from lepta.serving.binding import (
-    Column,
-    bind_packed,
-    bind_rows,
-    bind_tensors,
-    count_rows,
-    datatype,
-)
+from lepta.runtime.predictions import answers
+from lepta.runtime.received import Column, bind_rows, datatype
+from lepta.serving.binding import bind_packed, bind_tensors, count_rows
 from lepta.serving.codec import as_objects, datatype_of
 from lepta.serving.failures import TooLargeError, UnknownModelError
 
@@ -250,19 +244,6 @@ class DataPlane:
     def versions(self, name: str) -> list[str]:
         """Versions of a model, oldest first."""
         return list(self._models[name])
-
-
-def answers(columns: Mapping[str, Array], count: int) -> list[dict[str, Any]]:
-    """Return a prediction table row by row; columns ``name[key]`` are gathered under ``name``."""
-    rows: list[dict[str, Any]] = [{} for _ in range(count)]
-    for column, values in columns.items():
-        group = re.fullmatch(r"(\w+)\[(.*)\]", column, re.DOTALL)
-        for row, value in zip(rows, values, strict=True):
-            if group:
-                row.setdefault(group[1], {})[group[2]] = value
-            else:
-                row[column] = value
-    return rows
 
 
 def named(models: Source | Mapping[str, Source] | Iterable[Source]) -> dict[str, Bundle]:
