@@ -100,6 +100,12 @@ class ExportError(LeptaError):
     code = "export"
 
 
+class CompressError(LeptaError):
+    """A model cannot be made smaller or faster in the way that was asked for."""
+
+    code = "compress"
+
+
 class StoreError(LeptaError):
     """The experiment store or the model registry cannot answer."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,7 @@ def evaluate(
     chosen = context.seed if seed is None else seed
     y = rows.targets(task)
     if scores is None:
-        scores = _scores(predictor, rows, context)
+        scores = scores_of(predictor, rows, context)
     groups, weights = groups_of(rows), column_of(rows, Role.WEIGHT)
     with context.stage("Measuring", 1) as stage:
         metrics = measure(
@@ -107,12 +107,18 @@ def _dataset(data: Any, predictor: Predictor, context: Context) -> Dataset:
     return Dataset.read(data, target=task.target, task=task.name, context=context, **known)
 
 
-def _scores(predictor: Predictor, rows: Dataset, context: Context) -> np.ndarray[Any, Any]:
+def inputs_of(rows: Dataset, signature: Signature) -> dict[str, Sequence[Any]]:
+    """Return the columns that a model takes; a field ignored in ``rows`` may be one of them."""
     schema = rows.schema
-    for spec in predictor.signature.inputs:  # a field ignored here may be one the model takes
+    for spec in signature.inputs:
         if spec.name in schema and schema[spec.name].role != Role.INPUT:
             schema = schema.replace(spec.name, role=Role.INPUT)
-    columns = rows.with_schema(schema).inputs()
+    return rows.with_schema(schema).inputs()
+
+
+def scores_of(predictor: Predictor, rows: Dataset, context: Context) -> NDArray[Any]:
+    """Return the scores of ``rows``, with progress."""
+    columns = inputs_of(rows, predictor.signature)
     count = len(rows)
     pieces = []
     with context.stage("Predicting", count, "rows") as stage:
