@@ -45,7 +45,8 @@ class Candidate:
     @property
     def model(self) -> ModelProto:
         """A copy of the graph."""
-        return ModelProto.FromString(self.bundle.read(MODEL))
+        model: ModelProto = ModelProto.FromString(self.bundle.read(MODEL))
+        return model
 
     @property
     def size(self) -> int:
