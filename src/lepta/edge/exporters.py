@@ -21,6 +21,7 @@ EXPORTERS = Registry(
     "export target",
     {
         "bundle": "lepta.edge.exporters:write_file",
+        "c": "lepta.edge.c.exporter:write_c",
         "folder": "lepta.edge.exporters:write_folder",
         "onnx": "lepta.edge.exporters:write_onnx",
     },

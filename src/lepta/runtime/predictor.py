@@ -208,7 +208,7 @@ class Predictor:
         """
         names = sorted(n for n in self.bundle.names if n.startswith("examples/"))
         for name in names:
-            tensors = _read_example(self.bundle.read(name), name)
+            tensors = read_example(self.bundle.read(name), name)
             expected = tensors.pop("expected")
             scores = self.run(tensors)
             largest = float(np.abs(expected).max(initial=0.0))
@@ -229,7 +229,12 @@ def _shown(scores: Array) -> str:
     return str(scores.tolist())
 
 
-def _read_example(data: bytes, name: str) -> dict[str, Array]:
+def read_example(data: bytes, name: str) -> dict[str, Array]:
+    """Return the tensors of ``examples/NNN.npz``, and the scores ``expected`` of them.
+
+    Raises:
+        BundleError: it cannot be read, or holds no scores.
+    """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             tensors = {key: arrays[key] for key in arrays.files}
