@@ -54,12 +54,17 @@ def distinct(names: Mapping[str, str]) -> dict[str, str]:
 
 def comment(text: str) -> str:
     """Return text that may stand in a comment of one line."""
-    return " ".join(text.replace("*/", "* /").replace("/*", "/ *").split()).encode(
-        "ascii", "replace"
-    ).decode().replace("??", "? ?")
+    return (
+        " ".join(text.replace("*/", "* /").replace("/*", "/ *").split())
+        .encode("ascii", "replace")
+        .decode()
+        .replace("??", "? ?")
+    )
 
 
-def header(bundle: Bundle, prefix: str, shapes: Mapping[str, Shape], size: int, costs: Costs) -> str:
+def header(
+    bundle: Bundle, prefix: str, shapes: Mapping[str, Shape], size: int, costs: Costs
+) -> str:
     """Return the text of the header."""
     up, task = prefix.upper(), bundle.task
     parts = [
@@ -73,7 +78,7 @@ def header(bundle: Bundle, prefix: str, shapes: Mapping[str, Shape], size: int, 
         f" * Self-test: cc -std=c99 -D{up}_SELF_TEST {prefix}.c -lm && ./a.out\n"
         f" * Bundle: SHA-256 {bundle.digest}. */",
         f"#ifndef {up}_H\n#define {up}_H\n\n#include <stdint.h>\n\n"
-        "#ifdef __cplusplus\nextern \"C\" {\n#endif",
+        '#ifdef __cplusplus\nextern "C" {\n#endif',
         *_positions(bundle, up),
         _struct(bundle, prefix, shapes),
         _outputs(bundle, up, prefix, size),
@@ -135,13 +140,16 @@ def _struct(bundle: Bundle, prefix: str, shapes: Mapping[str, Shape]) -> str:
 def _outputs(bundle: Bundle, up: str, prefix: str, size: int) -> str:
     output, task = bundle.task.output(), bundle.task
     layout = "".join(f"[{n}]" for n in output.shape[1:])
-    lines = [f"/* {comment(output.name)}, {layout or 'one number'}. */", f"#define {up}_SCORES {size}"]
+    lines = [
+        f"/* {comment(output.name)}, {layout or 'one number'}. */",
+        f"#define {up}_SCORES {size}",
+    ]
     classes = getattr(task, "classes", ())
     for at, label in enumerate(classes):
         lines.append(f"/* scores[{at}]: {comment(label)} */")
     if getattr(task, "threshold", None) is not None:
         text = literal(getattr(task, "threshold"), "float")  # noqa: B009
-        lines.append(f"/* The second class is answered from this score on. */")
+        lines.append("/* The second class is answered from this score on. */")
         lines.append(f"#define {up}_THRESHOLD {text}")
     if getattr(task, "unit", ""):
         lines.append(f"/* Unit: {comment(getattr(task, 'unit'))}. */")  # noqa: B009
@@ -206,5 +214,3 @@ def _folded(items: str) -> str:
             line = ""
         line += item + ", "
     return "\n    ".join([*lines, line]).rstrip(", ")
-
-

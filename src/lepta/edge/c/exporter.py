@@ -13,7 +13,7 @@ from lepta.core.files import write_text
 from lepta.core.schema import Kind
 from lepta.edge.c.document import Costs, header, kind_of, members, self_test
 from lepta.edge.c.plan import place
-from lepta.edge.c.program import Array, Program, Shape, read_program
+from lepta.edge.c.program import Array, Shape, read_program
 from lepta.edge.c.text import SIZES, identifier
 from lepta.edge.c.writer import Writer
 from lepta.runtime.predictor import read_example
@@ -105,9 +105,7 @@ def _write(writer: Writer) -> None:
 def _costs(
     bundle: Bundle, shapes: Mapping[str, Shape], writer: Writer, needed: Mapping[str, int]
 ) -> Costs:
-    taken = sum(
-        SIZES[kind_of(t)] * int(np.prod(shapes[t.name])) for t in bundle.signature.tensors
-    )
+    taken = sum(SIZES[kind_of(t)] * int(np.prod(shapes[t.name])) for t in bundle.signature.tensors)
     workspace = sum(SIZES[kind] * count for kind, count in needed.items())
     return Costs(writer.constant_bytes, workspace, taken)
 
@@ -124,18 +122,19 @@ def _source(prefix: str, writer: Writer, needed: Mapping[str, int]) -> str:
         for b in writer.buffers
     ]
     parts = [
-        "#include <math.h>\n#include <stddef.h>\n#include <string.h>\n\n#include \"@HEADER@\"",
+        '#include <math.h>\n#include <stddef.h>\n#include <string.h>\n\n#include "@HEADER@"',
         *(text for _, text in writer.constants.values()),
         *(text.strip() for text in writer.kernels.values()),
         "\n".join(stores),
-        f"void {prefix}_predict(const {prefix}_input *input, float scores[{prefix.upper()}_SCORES])\n"
+        f"void {prefix}_predict(const {prefix}_input *input, "
+        f"float scores[{prefix.upper()}_SCORES])\n"
         "{\n" + "\n".join(pointers) + "\n" + body + "\n}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n\n"
 
 
 def _store(kind: str) -> str:
-    return f"workspace_{identifier(kind)}"
+    return "workspace_" + kind.replace("const char *", "text").removesuffix("_t")
 
 
 def _examples(bundle: Bundle, shapes: Mapping[str, Shape]) -> list[dict[str, Array]]:

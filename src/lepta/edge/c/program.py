@@ -176,7 +176,9 @@ def _trace(
     return dict(zip(wanted, session.run(wanted, dict(given)), strict=True))
 
 
-def _folded(graph: Any, found: Mapping[str, Array], shapes: Mapping[str, Shape], out: str) -> Program:
+def _folded(
+    graph: Any, found: Mapping[str, Array], shapes: Mapping[str, Shape], out: str
+) -> Program:
     from onnx import numpy_helper
 
     fixed: dict[str, Array] = {

@@ -24,7 +24,7 @@ TYPES = {
     "int64": "int32_t",
     "object": "const char *",
 }
-"""Type in C of an array's values. Whole numbers of 64 bits are codes and positions: 32 hold them."""
+"""Type in C of an array's values. Whole numbers of 64 bits are codes, which 32 bits hold."""
 SIZES = {
     "float": 4,
     "double": 8,
@@ -37,9 +37,13 @@ SIZES = {
 }
 """Bytes of a value; of a pointer, on a machine of 32 bits."""
 _WORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if "
-    "inline int long register restrict return short signed sizeof static struct switch typedef "
-    "union unsigned void volatile while main".split()
+    word
+    for line in (
+        "auto break case char const continue default do double else enum extern float for goto if",
+        "inline int long register restrict return short signed sizeof static struct switch",
+        "typedef union unsigned void volatile while main",
+    )
+    for word in line.split()
 )
 _LINE = 96
 

@@ -339,7 +339,9 @@ class Writer:
     def _joined(self, sink: Sink, reader: Node) -> Sink | None:
         out = reader.outputs[0]
         limits = [self.constant(name) for name in reader.inputs[1:]]
-        if any(name and limit is None for name, limit in zip(reader.inputs[1:], limits, strict=True)):
+        if any(
+            name and limit is None for name, limit in zip(reader.inputs[1:], limits, strict=True)
+        ):
             return None
         if reader.op == "Relu":
             return replace(sink, name=out, low=max(sink.low, 0.0), high=max(sink.high, 0.0))
@@ -371,16 +373,16 @@ class Writer:
         return f"{self.pointer(sink.name)}[{index}] = {expression};"
 
 
-def collapsed(
-    shape: Shape, strides: Sequence[Strides]
-) -> tuple[list[int], list[tuple[int, ...]]]:
+def collapsed(shape: Shape, strides: Sequence[Strides]) -> tuple[list[int], list[tuple[int, ...]]]:
     """Return shape and strides with as few axes as say the same."""
     sizes: list[int] = []
     steps: list[list[int]] = [[] for _ in strides]
     for axis, size in enumerate(shape):
         if size == 1:
             continue
-        if sizes and all(step[-1] == s[axis] * size for step, s in zip(steps, strides, strict=True)):
+        if sizes and all(
+            step[-1] == s[axis] * size for step, s in zip(steps, strides, strict=True)
+        ):
             sizes[-1] *= size
             for step, s in zip(steps, strides, strict=True):
                 step[-1] = s[axis]

@@ -25,6 +25,8 @@ _INFIX = {
     "LessOrEqual": "<=",
     "GreaterOrEqual": ">=",
 }
+_ALIKE, _UNLIKE = frozenset({"==", "<=", ">="}), frozenset({"!=", "<", ">"})
+"""Comparisons that a number passes and fails with itself."""
 _UNARY = {
     "Neg": "-{x}",
     "Not": "!{x}",
@@ -77,6 +79,15 @@ def infix(out: Writer, node: Node) -> None:
             raise out.refusal(node, "for texts")
         each(out, node, node.inputs, lambda a, b: f"strcmp({a}, {b}) == 0")
         return
+    if node.inputs[0] == node.inputs[1] and sign in _ALIKE | _UNLIKE:  # compilers warn of these
+        real = out.kind(node.inputs[0]) in ("float", "double")
+        each(
+            out,
+            node,
+            node.inputs[:1],
+            lambda a: "0" if sign in _UNLIKE else f"!isnan({a})" if real else "1",
+        )
+        return
     each(out, node, node.inputs, lambda a, b: f"{a} {sign} {b}")
 
 
@@ -106,7 +117,9 @@ def few(out: Writer, node: Node) -> None:
         text = elements[0]
         for element in elements[1:]:
             sign = {"Max": ">", "Min": "<"}.get(node.op)
-            text = f"({text} {sign} {element} ? {text} : {element})" if sign else f"{text} + {element}"
+            text = (
+                f"({text} {sign} {element} ? {text} : {element})" if sign else f"{text} + {element}"
+            )
         return f"({text}) / {count}" if node.op == "Mean" else text
 
     each(out, node, node.inputs, write)

@@ -44,7 +44,9 @@ def copy(
 ) -> None:
     """Write a copy; each side is an expression, an offset and strides."""
     with out.loops(shape, [target[2], source[2]]) as (to, of):
-        out.line(f"{target[0]}[{_shifted(to, target[1])}] = {source[0]}[{_shifted(of, source[1])}];")
+        out.line(
+            f"{target[0]}[{_shifted(to, target[1])}] = {source[0]}[{_shifted(of, source[1])}];"
+        )
 
 
 def _shifted(index: str, offset: int) -> str:
@@ -163,7 +165,12 @@ def gather(out: Writer, node: Node) -> None:
     if positions is not None and positions.size == 1:
         to, of = moved(out, node.outputs[0], data)
         target = (to, 0, (inner, 1))
-        copy(out, target, (of, int(positions.ravel()[0]) * inner, (shape[axis] * inner, 1)), (outer, inner))
+        copy(
+            out,
+            target,
+            (of, int(positions.ravel()[0]) * inner, (shape[axis] * inner, 1)),
+            (outer, inner),
+        )
         return
     index = out.table(positions.astype(np.int32)) if positions is not None else out.pointer(chosen)
     to, of = moved(out, node.outputs[0], data)

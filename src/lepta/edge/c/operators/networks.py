@@ -110,12 +110,18 @@ def convolution(out: Writer, node: Node) -> None:
     bias = out.pointer(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else "NULL"
     sink = out.sink(node)
     to = out.define(sink.name)
-    kinds, groups, scales = _types(left, held, sink, out), int(node.get("group", 1)), _scales(left, held)
+    kinds, groups, scales = (
+        _types(left, held, sink, out),
+        int(node.get("group", 1)),
+        _scales(left, held),
+    )
     row = out.scratch(kinds["S"], y[-1])
     high, wide = (_two(shape) for shape in (x[2:], y[2:]))
     p = [groups, x[1] // groups, y[1] // groups, *high, *wide, *_two(window), *strides, *before]
     p += [*dilations, left.zero, held.zero, int(scales.size > 1)]
-    pixel, weight = _reading(kinds, "row[from * p[10] + shift]", "filter[(k * KH + ky) * KW + kx]", "za", "zb")
+    pixel, weight = _reading(
+        kinds, "row[from * p[10] + shift]", "filter[(k * KH + ky) * KW + kx]", "za", "zb"
+    )
     kernel = out.kernel("conv", **kinds, PIXEL=pixel, WEIGHT=weight)
     table = out.table(np.array(p, np.int32))
     out.line(
@@ -185,16 +191,14 @@ def batch_normalization(out: Writer, node: Node) -> None:
     for stem, values in (("factor", factor), ("rest", shift - mean * factor)):
         name = f"{node.outputs[0]}/{stem}"
         content = values.astype(np.float32).reshape((-1, *[1] * (rank - 2)))
-        out.program.values[name] = Value(
-            name, "float32", content.shape, content
-        )
+        out.program.values[name] = Value(name, "float32", content.shape, content)
         names.append(name)
     each(out, node, [node.inputs[0], *names], lambda x, a, b: f"{x} * {a} + {b}")
 
 
 @lowers("Gemm")
 def gemm(out: Writer, node: Node) -> None:
-    """alpha A B + beta C."""
+    """Alpha A B + beta C."""
     alpha, beta = float(node.get("alpha", 1.0)), float(node.get("beta", 1.0))
     swapped = bool(node.get("transB", 0))
     shape = out.value(node.inputs[0]).shape

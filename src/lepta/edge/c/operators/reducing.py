@@ -60,17 +60,17 @@ def _reduce(out: Writer, node: Node, op: str, axes: set[int]) -> None:
     f = "f" if kind == "float" else ""
     out.define(sink.name)
     count = int(np.prod(inner))
-    with out.loops(outer, [strides_of(outer), tuple(own[a] for a in kept)]) as (to, base):
-        with out.block(""):
-            first = start.format(x=read(base))
-            out.line(f"{kind} y = {first};")
-            base_of = "" if base == "0" else f"{base} + "
-            names = [f"j{i}" for i in range(len(gone))]
-            at = " + ".join(f"{n} * {own[a]}" for n, a in zip(names, gone, strict=True)) or "0"
-            for name, size in zip(names, inner, strict=True):
-                out.line(f"for (int32_t {name} = 0; {name} < {size}; ++{name})")
-            out.line(f"    {step.format(y='y', x=read(base_of + at), f=f)};")
-            out.line(out.store(sink, to, end.format(y="y", n=count, f=f) or "y"))
+    steps = [strides_of(outer), tuple(own[a] for a in kept)]
+    with out.loops(outer, steps) as (to, base), out.block(""):
+        first = start.format(x=read(base))
+        out.line(f"{kind} y = {first};")
+        base_of = "" if base == "0" else f"{base} + "
+        names = [f"j{i}" for i in range(len(gone))]
+        at = " + ".join(f"{n} * {own[a]}" for n, a in zip(names, gone, strict=True)) or "0"
+        for name, size in zip(names, inner, strict=True):
+            out.line(f"for (int32_t {name} = 0; {name} < {size}; ++{name})")
+        out.line(f"    {step.format(y='y', x=read(base_of + at), f=f)};")
+        out.line(out.store(sink, to, end.format(y="y", n=count, f=f) or "y"))
 
 
 @lowers("Softmax", "LogSoftmax")
@@ -125,10 +125,9 @@ def argument(out: Writer, node: Node) -> None:
     n, inner = shape[axis], int(np.prod(shape[axis + 1 :]))
     outer = (int(np.prod(shape[:axis])), inner)
     read, to = out.at(node.inputs[0]), out.define(node.outputs[0])
-    with out.loops(outer, [(inner, 1), (n * inner, 1)]) as (index, base):
-        with out.block(""):
-            out.line("int32_t best = 0;")
-            out.line(f"for (int32_t j = 1; j < {n}; ++j)")
-            here, there = read(f"{base} + j * {inner}"), read(f"{base} + best * {inner}")
-            out.line(f"    if ({here} {sign} {there}) best = j;")
-            out.line(f"{to}[{index}] = best;")
+    with out.loops(outer, [(inner, 1), (n * inner, 1)]) as (index, base), out.block(""):
+        out.line("int32_t best = 0;")
+        out.line(f"for (int32_t j = 1; j < {n}; ++j)")
+        here, there = read(f"{base} + j * {inner}"), read(f"{base} + best * {inner}")
+        out.line(f"    if ({here} {sign} {there}) best = j;")
+        out.line(f"{to}[{index}] = best;")

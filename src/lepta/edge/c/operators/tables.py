@@ -32,11 +32,10 @@ def label_encoder(out: Writer, node: Node) -> None:
     first = int(values[0]) if values.dtype.kind == "i" else 0
     run = values.dtype.kind == "i" and bool((values == first + np.arange(len(values))).all())
     stored = "" if run else out.table(values, kind)
-    with out.loops(shape, [strides_of(shape)]) as (index,):
-        with out.block(""):
-            out.line(f"const int32_t at = {finder}({table}, {len(keys)}, {read(index)});")
-            found = f"at + {first}" if run else f"{stored}[at]"
-            out.line(f"{to}[{index}] = at < 0 ? {literal(default, kind)} : {found};")
+    with out.loops(shape, [strides_of(shape)]) as (index,), out.block(""):
+        out.line(f"const int32_t at = {finder}({table}, {len(keys)}, {read(index)});")
+        found = f"at + {first}" if run else f"{stored}[at]"
+        out.line(f"{to}[{index}] = at < 0 ? {literal(default, kind)} : {found};")
 
 
 def _list(node: Node, stem: str) -> Array:
