@@ -109,7 +109,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     text = capsys.readouterr().out
     for name, (_, line) in cli.COMMANDS.items():
-        assert f"  {name:<10} {line}" in text
+        assert f"  {name:<13} {line}" in text
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"lepta {__version__}\n"
 
@@ -121,6 +121,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["--dbug", "fit"], "no option --dbug. Did you mean '--debug'"),
         (["doctor", "--jsn"], "no option --jsn. Did you mean '--json'"),
         (["doctor", "now"], "there is 'now'"),
+        (["edge", "rum"], "no command 'edge rum'. Did you mean 'edge run'"),
     ],
 )
 def test_typing_errors_are_told(
@@ -128,6 +129,21 @@ def test_typing_errors_are_told(
 ) -> None:
     assert cli.main(words) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["edge"], ["edge", "--help"]])
+def test_a_group_of_commands_lists_them(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 0
+    text = capsys.readouterr().out
+    assert "edge run" in text
+    assert "doctor" not in text
+
+
+def test_a_command_of_a_group_is_two_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["edge", "publish", "--help"]) == 0
+    assert "usage: lepta edge publish FOLDER NAME.lepta" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", list(cli.COMMANDS))

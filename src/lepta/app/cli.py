@@ -8,6 +8,7 @@ shown after the options.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,10 @@ COMMANDS = {
     "predict": ("lepta.app.commands.predict", "Predict every row of a table."),
     "export": ("lepta.app.commands.export", "Write a model in another form."),
     "serve": ("lepta.app.commands.serve", "Answer predictions over HTTP."),
+    "edge run": ("lepta.app.commands.edge_run", "Predict on a device that tells no data."),
+    "edge hub": ("lepta.app.commands.edge_hub", "Take what devices tell, give out bundles."),
+    "edge publish": ("lepta.app.commands.edge_publish", "Let devices have a bundle."),
+    "edge status": ("lepta.app.commands.edge_status", "Tell how a device or a fleet is."),
     "runs": ("lepta.app.commands.runs", "List the training runs of a project."),
     "models": ("lepta.app.commands.models", "List, register and alias models."),
     "doctor": ("lepta.app.commands.doctor", "Tell what this machine offers and what is missing."),
@@ -54,8 +59,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def overview() -> str:
     """Return what ``lepta --help`` shows."""
-    commands = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
-    options = [f"  {name:<10} {text}" for name, text in _GLOBAL.items()]
+    commands = _lines(COMMANDS)
+    options = [f"  {name:<13} {text}" for name, text in _GLOBAL.items()]
     return "\n".join(
         [
             "usage: lepta COMMAND [options]",
@@ -88,7 +93,17 @@ def _dispatch(words: list[str]) -> int:
         return _write(f"lepta {__version__}")
     if not rest or {"--help", "-h"} & set(flags):
         return _write(overview())
-    return run_command(rest[0], [*rest[1:], *flags])
+    pair = " ".join(rest[:2])
+    size = 2 if pair in COMMANDS else 1
+    name = " ".join(rest[:size])
+    group = [command for command in COMMANDS if command.startswith(f"{name} ")]
+    if group and (len(rest) == 1 or {"--help", "-h"} & {rest[1], *flags}):
+        return _write("\n".join([f"usage: lepta {name} COMMAND [options]", "", *_lines(group)]))
+    return run_command(pair if group else name, [*rest[size:], *flags])
+
+
+def _lines(names: Iterable[str]) -> list[str]:
+    return [f"  {name:<13} {COMMANDS[name][1]}" for name in names]
 
 
 def run_command(name: str, words: list[str]) -> int:

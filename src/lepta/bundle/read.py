@@ -65,8 +65,7 @@ def _read(archive: Archive, public_key: bytes | str | None) -> Contents:
     seal = _read_seal(archive)
     if public_key is not None:
         verify(raw, seal, public_key)
-    document = parse_document(raw)
-    manifest = parse_manifest(migrate(document))
+    manifest = read_manifest(raw)
     _check_listing(manifest, archive)
     members = {
         name: _check_content(name, archive.read(name), entry)
@@ -82,6 +81,15 @@ def _read_seal(archive: Archive) -> bytes | None:
     if archive.size(SEAL) != _SEAL_SIZE:
         raise BundleError(f"{SEAL} is not a signature of {_SEAL_SIZE} bytes.", fix=_DAMAGED)
     return archive.read(SEAL)
+
+
+def read_manifest(raw: bytes) -> Manifest:
+    """Return the typed manifest that ``manifest.json`` holds, in whatever protocol.
+
+    Raises:
+        BundleError: it is damaged, too new, or a field is wrong.
+    """
+    return parse_manifest(migrate(parse_document(raw)))
 
 
 def parse_document(raw: bytes) -> Document:

@@ -39,13 +39,7 @@ def verify(manifest: bytes, seal: bytes | None, public_key: bytes | str) -> None
         BundleError: there is no signature, it is not theirs, or the manifest was altered.
         MissingExtraError: cryptography is not installed.
     """
-    ed25519, serialization = _cryptography()
-    try:
-        key = serialization.load_pem_public_key(_bytes(public_key))
-    except (ValueError, TypeError) as error:
-        raise BundleError(f"The public key cannot be read: {error}", fix=_PUBLISH) from error
-    if not isinstance(key, ed25519.Ed25519PublicKey):
-        raise BundleError("The public key is not an Ed25519 key.", fix=_PUBLISH)
+    key = check_public_key(public_key)
     if seal is None:
         raise BundleError(
             "The bundle is not signed, but a signature was asked for.",
@@ -58,6 +52,23 @@ def verify(manifest: bytes, seal: bytes | None, public_key: bytes | str) -> None
             "The signature does not fit: the bundle was altered or signed by somebody else.",
             fix="Get the bundle again from its author, and check that the key is theirs.",
         ) from error
+
+
+def check_public_key(public_key: bytes | str) -> Any:
+    """Return the Ed25519 key that a PEM text holds.
+
+    Raises:
+        BundleError: it holds none.
+        MissingExtraError: cryptography is not installed.
+    """
+    ed25519, serialization = _cryptography()
+    try:
+        key = serialization.load_pem_public_key(_bytes(public_key))
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"The public key cannot be read: {error}", fix=_PUBLISH) from error
+    if not isinstance(key, ed25519.Ed25519PublicKey):
+        raise BundleError("The public key is not an Ed25519 key.", fix=_PUBLISH)
+    return key
 
 
 def _bytes(key: bytes | str) -> bytes:

@@ -106,6 +106,12 @@ class CompressError(LeptaError):
     code = "compress"
 
 
+class EdgeError(LeptaError):
+    """A device, its spool or its hub cannot do what was asked."""
+
+    code = "edge"
+
+
 class StoreError(LeptaError):
     """The experiment store or the model registry cannot answer."""
 

@@ -32,7 +32,7 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -57,7 +57,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
             _exchange(temporary, target)
         else:
             temporary.rename(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -83,7 +83,8 @@ def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Write to the disk which files a folder holds."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -98,7 +99,7 @@ def _sync_tree(root: Path) -> None:
         for name in names:
             with (Path(folder) / name).open("rb") as stream:
                 os.fsync(stream.fileno())
-        _sync_folder(Path(folder))
+        sync_folder(Path(folder))
 
 
 def _exchange(new: Path, old: Path) -> None:
