@@ -16,6 +16,7 @@ _HOMES = {
     "Store": "lepta.store",
     "Task": "lepta.tasks",
     "check": "lepta.evaluation",
+    "compress": "lepta.compression",
     "connect": "lepta.serving",
     "cross_validate": "lepta.tuning",
     "evaluate": "lepta.evaluation",

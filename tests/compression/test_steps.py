@@ -53,7 +53,7 @@ class Bend(Compressor):
     stage = Stage.SHRINK
 
     def apply(self, candidate, material, context):
-        return candidate.then(self, line(self.slope), slope=self.slope)
+        return candidate.then(self, line(self.slope), facts={"slope": self.slope})
 
 
 def test_a_step_makes_another_candidate_and_leaves_the_first(bundle):

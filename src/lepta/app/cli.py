@@ -26,6 +26,7 @@ COMMANDS = {
     "tune": ("lepta.app.commands.tune", "Search the options of a learner for the best ones."),
     "import": ("lepta.app.commands.importing", "Make a bundle of an ONNX file from anywhere."),
     "evaluate": ("lepta.app.commands.evaluate", "Measure a model on labelled data."),
+    "compress": ("lepta.app.commands.compress", "Make a model smaller and faster, and prove it."),
     "predict": ("lepta.app.commands.predict", "Predict every row of a table."),
     "export": ("lepta.app.commands.export", "Write a model in another form."),
     "serve": ("lepta.app.commands.serve", "Answer predictions over HTTP."),

@@ -65,7 +65,7 @@ class Candidate:
         *,
         members: Mapping[str, bytes] | None = None,
         workshop: Mapping[str, bytes] | None = None,
-        **facts: Any,
+        facts: Mapping[str, Any] | None = None,
     ) -> Candidate:
         """Return what a step made of this one.
 
@@ -84,7 +84,7 @@ class Candidate:
             held |= workshop
         held = {name: held[name] for name in held if not name.startswith(EXAMPLES)}
         bundle = Bundle(self.bundle.manifest, {**held, **(members or {}), MODEL: data})
-        return Candidate(bundle, (*self.steps, step), {**self.facts, **facts})
+        return Candidate(bundle, (*self.steps, step), {**self.facts, **(facts or {})})
 
     def with_bundle(self, bundle: Bundle) -> Candidate:
         """Return the candidate with another bundle, the steps being the same."""

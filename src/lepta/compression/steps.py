@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from lepta.compression.candidate import Candidate, Material
     from lepta.core.events import Context
 
-COMPRESSORS = Registry("lepta.compressors", "step of compression", {})
+COMPRESSORS = Registry(
+    "lepta.compressors",
+    "step of compression",
+    {
+        "dynamic": "lepta.compression.dynamic:Dynamic",
+        "fold": "lepta.compression.plain:Fold",
+        "half": "lepta.compression.plain:Half",
+        "int8": "lepta.compression.int8:Int8",
+    },
+)
 """Everything that makes a model smaller or faster, by name."""
 
 
@@ -33,7 +42,9 @@ class Stage(IntEnum):
     CLEAN = 2
     """The graph is written more plainly; answers stay the same."""
     NUMBERS = 3
-    """Numbers of fewer bits."""
+    """Numbers of fewer bits to compute with."""
+    STORAGE = 4
+    """Numbers of fewer bits to keep; what is computed stays the same."""
 
 
 @dataclass(frozen=True)

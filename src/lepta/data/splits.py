@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -153,6 +154,11 @@ def _parts(data: Dataset, shares: NDArray[np.float64], rng: np.random.Generator)
         return assign.grouped(strata, groups, shares, rng)
     parts = assign.stratified(strata, shares, rng)
     return assign.keep_strata_in_train(parts, strata, rng) if _is_classes(data) else parts
+
+
+def hash_of(rows: Ints) -> str:
+    """Return a hash of row positions, in their order."""
+    return hashlib.sha256(np.ascontiguousarray(rows, "<i8").tobytes()).hexdigest()[:16]
 
 
 def folds(data: Dataset, k: int = 5, seed: int = 0) -> Iterator[tuple[Ints, Ints]]:

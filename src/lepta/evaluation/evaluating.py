@@ -17,7 +17,7 @@ from lepta.evaluation.results import Evaluation
 from lepta.runtime.predictions import gather
 
 if TYPE_CHECKING:
-    from lepta.bundle import Bundle, Signature
+    from lepta.bundle import Bundle, Manifest, Signature
     from lepta.data import Dataset
     from lepta.runtime import Predictor
 
@@ -58,7 +58,7 @@ def evaluate(
     context = context or Context()
     predictor = _predictor(model, context)
     task = predictor.task
-    rows = _dataset(data, predictor, context)
+    rows = dataset_of(data, predictor.manifest, context)
     chosen = context.seed if seed is None else seed
     y = rows.targets(task)
     if scores is None:
@@ -96,15 +96,22 @@ def _predictor(model: Any, context: Context) -> Predictor:
     return Predictor(model, threads=context.threads or 1)
 
 
-def _dataset(data: Any, predictor: Predictor, context: Context) -> Dataset:
+def dataset_of(data: Any, manifest: Manifest, context: Context) -> Dataset:
+    """Return labelled rows; a path is read as the rows were that the model was trained on."""
     from lepta.data import Dataset
-    from lepta.data.rereading import reading_of
 
     if isinstance(data, Dataset):
         return data
-    task = predictor.task
-    known = {"task_options": task.reading, **reading_of(predictor.manifest, measured=True)}
-    return Dataset.read(data, target=task.target, task=task.name, context=context, **known)
+    return Dataset.read(data, context=context, **recorded_reading(manifest))
+
+
+def recorded_reading(manifest: Manifest) -> dict[str, Any]:
+    """Return the options that read labelled rows as those were that a model was trained on."""
+    from lepta.data.rereading import reading_of
+
+    task = manifest.task
+    named = {"target": task.target, "task": task.name, "task_options": task.reading}
+    return {**named, **reading_of(manifest, measured=True)}
 
 
 def inputs_of(rows: Dataset, signature: Signature) -> dict[str, Sequence[Any]]:

@@ -15,9 +15,9 @@ from lepta.core.errors import ExportError
 from lepta.core.events import Context
 from lepta.data import Dataset
 from lepta.evaluation import CheckReport, Evaluation, evaluate, model_card
+from lepta.evaluation.examples import examples_of
 from lepta.models.learner import to_onnx
 from lepta.runtime import Predictor
-from lepta.runtime.predictor import write_example
 from lepta.tuning.candidates import Trial
 from lepta.tuning.recipe import Recipe
 
@@ -168,14 +168,3 @@ def _document(
 
 def _json(document: Any) -> bytes:
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
-
-
-def examples_of(predictor: Predictor, test: Dataset, count: int) -> dict[str, bytes]:
-    """Return the first rows with their scores, as files: the self-test at load."""
-    rows = test.take(np.arange(min(count, len(test))))
-    members = {}
-    for number in range(len(rows)):
-        columns = rows.take(np.array([number])).inputs()
-        for _, tensors in predictor.batches(columns, 1):
-            members[f"examples/{number:03d}.npz"] = write_example(tensors, predictor.run(tensors))
-    return members

@@ -5,7 +5,6 @@ It holds paths and options, and short hashes by which a change of the data is to
 
 from __future__ import annotations
 
-import hashlib
 import io
 from typing import Any, Self
 
@@ -21,7 +20,7 @@ from lepta.core.events import Context
 from lepta.core.schema import Schema
 from lepta.data import Dataset
 from lepta.data.options import Origin
-from lepta.data.splits import NAMES, given_splits
+from lepta.data.splits import NAMES, given_splits, hash_of
 from lepta.engine import detect
 from lepta.engine.hardware import installed
 from lepta.tuning.options import FitOptions
@@ -134,11 +133,6 @@ def recipe_of(bundle: Bundle) -> Recipe:
             f"The bundle's run cannot be repeated by this version: {error.what}",
             fix=f"Install lepta=={bundle.manifest.lineage.version} to repeat it.",
         ) from error
-
-
-def hash_of(rows: NDArray[np.int64]) -> str:
-    """Return a hash of row positions, in their order."""
-    return hashlib.sha256(np.ascontiguousarray(rows, "<i8").tobytes()).hexdigest()[:16]
 
 
 def pack_rows(given: Dataset, split: Dataset, options: FitOptions) -> dict[str, bytes]:

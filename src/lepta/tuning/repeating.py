@@ -11,8 +11,9 @@ from lepta.core.errors import ConfigError, DataError
 from lepta.core.events import Context
 from lepta.core.schema import MEDIA, Schema
 from lepta.data import Dataset
+from lepta.data.splits import hash_of
 from lepta.tuning.options import FitOptions
-from lepta.tuning.recipe import Machine, Recipe, hash_of, recipe_of, unpack_rows
+from lepta.tuning.recipe import Machine, Recipe, recipe_of, unpack_rows
 
 ELSEWHERE = ("device", "threads", "engine", "address", "checkpoint")
 """Options that a repeat may change: where it runs, not what."""

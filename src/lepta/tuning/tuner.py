@@ -13,6 +13,7 @@ from lepta.core.errors import ConfigError, missing_extra, suggest
 from lepta.core.events import Context, silent
 from lepta.core.files import atomic_write
 from lepta.data import Dataset, require_trainable
+from lepta.data.splits import hash_of
 from lepta.engine import tune_process
 from lepta.engine.limits import usable_cores
 from lepta.store import tracking
@@ -27,7 +28,7 @@ from lepta.tuning.fitting import (
     with_threshold,
 )
 from lepta.tuning.ledger import Ledger
-from lepta.tuning.recipe import Recipe, hash_of, pack_rows
+from lepta.tuning.recipe import Recipe, pack_rows
 from lepta.tuning.spaces import defaults_in, read_space, written
 from lepta.tuning.tune_options import TuneOptions
 

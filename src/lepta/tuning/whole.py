@@ -9,11 +9,12 @@ import numpy as np
 from lepta.bundle import Bundle
 from lepta.core.events import Context
 from lepta.data import Dataset
+from lepta.evaluation.examples import examples_of
 from lepta.models.learner import Fitted, to_onnx
 from lepta.runtime import Predictor
 from lepta.tuning.candidates import Trial
 from lepta.tuning.options import FitOptions
-from lepta.tuning.packing import check_parity, examples_of, shown
+from lepta.tuning.packing import check_parity, shown
 
 _REPLACED = ("model.onnx", "workshop/", "examples/", "tokenizer")
 
