@@ -13,6 +13,8 @@ from lepta.bundle import Bundle
 from lepta.core.errors import ExportError, LeptaError, Where
 from lepta.core.files import atomic_write
 from lepta.core.registry import Registry
+from lepta.edge.devices import device as find_device
+from lepta.edge.places import file_at
 
 Exporter = Callable[[Bundle, Path], Path]
 
@@ -22,33 +24,48 @@ EXPORTERS = Registry(
     {
         "bundle": "lepta.edge.exporters:write_file",
         "c": "lepta.edge.c.exporter:write_c",
+        "coreml": "lepta.edge.elsewhere:write_coreml",
+        "executorch": "lepta.edge.elsewhere:write_executorch",
         "folder": "lepta.edge.exporters:write_folder",
         "onnx": "lepta.edge.exporters:write_onnx",
+        "openvino": "lepta.edge.openvino:write_openvino",
+        "ort": "lepta.edge.ort:write_ort",
     },
 )
 
 
 def export(
-    bundle: Bundle | Path | str, path: Path | str, to: str = "onnx", *, strip: bool = False
+    bundle: Bundle | Path | str,
+    path: Path | str,
+    to: str = "",
+    *,
+    strip: bool = False,
+    device: str = "",
 ) -> Path:
     """Write a bundle for a device.
 
     Args:
         bundle: a bundle or the path of one.
-        path: where to write.
+        path: where to write; the usual suffix is added where the name has none.
         to: "onnx" (the graph alone: decoded values in, final predictions out), "bundle" (one
-            file), "folder" (the same, unpacked), or the name of a plug-in.
+            file), "folder" (the same, unpacked), "ort" (ONNX Runtime's own format, optimised),
+            "openvino" (IR), "c" (C99 that depends on nothing), or the name of a plug-in. Empty:
+            what suits ``device``, else "onnx".
         strip: leave out what only training needs (the workshop).
+        device: "raspberry-pi", "jetson", "phone", "browser" or "cortex-m"
+            (``lepta.edge.devices.DEVICES`` says what is chosen for each, and why).
 
     Returns:
         The path written.
 
     Raises:
         ExportError: it cannot be written there; what stood there is as it was.
-        ConfigError: there is no such target.
+        ConfigError: there is no such target or device.
         BundleError: the bundle is damaged.
     """
-    exporter: Exporter = EXPORTERS.get(to)
+    chosen = find_device(device) if device else None
+    exporter: Exporter = EXPORTERS.get(to or (chosen.to if chosen else "onnx"))
+    strip = strip or (chosen is not None and chosen.strip)
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     target = Path(path)
     try:
@@ -67,15 +84,10 @@ def write_onnx(bundle: Bundle, path: Path) -> Path:
     Raises:
         ExportError: a folder stands at ``path``.
     """
-    if path.is_dir():
-        raise ExportError(
-            "A folder stands where the file should go.",
-            where=Where(file=str(path)),
-            fix=f"Write to {path / (bundle.manifest.name + '.onnx')}.",
-        )
-    with atomic_write(path) as stream:
+    target = file_at(path, ".onnx", bundle)
+    with atomic_write(target) as stream:
         stream.write(bundle.read("model.onnx"))
-    return path
+    return target
 
 
 def write_file(bundle: Bundle, path: Path) -> Path:
@@ -84,14 +96,7 @@ def write_file(bundle: Bundle, path: Path) -> Path:
     Raises:
         ExportError: a folder stands at ``path``.
     """
-    target = path if path.suffix else path.with_name(path.name + ".lepta")
-    if target.is_dir():
-        raise ExportError(
-            "A folder stands where the file should go.",
-            where=Where(file=str(target)),
-            fix="Choose another name, or write with to='folder'.",
-        )
-    return _save(bundle, target)
+    return _save(bundle, file_at(path, ".lepta", bundle))
 
 
 def write_folder(bundle: Bundle, path: Path) -> Path:

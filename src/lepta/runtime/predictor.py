@@ -206,21 +206,33 @@ class Predictor:
         Raises:
             BundleError: an example gives other scores than when the bundle was made.
         """
-        names = sorted(n for n in self.bundle.names if n.startswith("examples/"))
-        for name in names:
-            tensors = read_example(self.bundle.read(name), name)
-            expected = tensors.pop("expected")
+        for name, tensors, expected in examples_of(self.bundle):
             scores = self.run(tensors)
-            largest = float(np.abs(expected).max(initial=0.0))
-            scale = 1.0 if self.task.bounded else max(1.0, largest)
-            if scores.shape != expected.shape or not (
-                self.task.gap(expected, scores) <= TOLERANCE * scale
-            ):
+            if not agrees(self.task, scores, expected):
                 raise BundleError(
                     f"The self-test {name} gives {_shown(scores)}, expected {_shown(expected)}.",
                     fix="Do not use this bundle on this machine; report the two versions of "
                     "onnxruntime.",
                 )
+
+
+def examples_of(bundle: Bundle) -> Iterator[tuple[str, dict[str, Array], Array]]:
+    """Yield the examples of a bundle: name, tensors of the graph, and the scores expected.
+
+    Raises:
+        BundleError: one cannot be read, or holds no scores.
+    """
+    for name in sorted(n for n in bundle.names if n.startswith("examples/")):
+        tensors = read_example(bundle.read(name), name)
+        expected = tensors.pop("expected")
+        yield name, tensors, expected
+
+
+def agrees(task: Task, scores: Array, expected: Array) -> bool:
+    """Whether scores are those expected, as near as machines and runtimes agree."""
+    largest = float(np.abs(expected).max(initial=0.0))
+    scale = 1.0 if task.bounded else max(1.0, largest)
+    return scores.shape == expected.shape and bool(task.gap(expected, scores) <= TOLERANCE * scale)
 
 
 def _shown(scores: Array) -> str:

@@ -4,6 +4,7 @@ Examples:
   lepta export ct.lepta --to onnx -o ct.onnx       # the one graph, preprocessing included
   lepta export ct.lepta --to bundle --strip -o ct-edge.lepta
   lepta export ct.lepta --to folder -o ct_folder
+  lepta export ct.lepta --for cortex-m -o ct.c     # C99 that depends on nothing, and its header
 """
 
 from __future__ import annotations
@@ -27,15 +28,35 @@ class Options(Config):
     out: Path = Option(
         description="File or folder to write.", json_schema_extra={"short": "-o", "metavar": "PATH"}
     )
-    to: str = Option(default="onnx", description="Form: onnx, bundle or folder.")
+    to: str = Option(
+        default="",
+        description="Form: onnx (default), bundle, folder, ort, openvino, c, or that of a plug-in.",
+    )
+    device: str = Option(
+        default="",
+        alias="for",
+        description="Choose the form by the device: raspberry-pi, jetson, phone, browser or "
+        "cortex-m.",
+    )
     strip: bool = Option(
         default=False, description="Leave out what is only needed for training on."
     )
 
 
 def run(options: Options, context: Context) -> int:
-    """Export and name the file."""
+    """Export, say what was chosen for a device and why, and name the file."""
     from lepta.edge import export
+    from lepta.edge.devices import device
 
-    show(str(export(options.bundle, options.out, to=options.to, strip=options.strip)))
+    if options.device and not options.to:
+        chosen = device(options.device)
+        context.say(f"{options.device}: {chosen.to}, {chosen.why}.")
+    path = export(
+        options.bundle,
+        options.out,
+        to=options.to,
+        strip=options.strip,
+        device=options.device,
+    )
+    show(str(path))
     return 0

@@ -16,7 +16,8 @@ from lepta.edge.c.plan import place
 from lepta.edge.c.program import Array, Shape, read_program
 from lepta.edge.c.text import SIZES, identifier
 from lepta.edge.c.writer import Writer
-from lepta.runtime.predictor import read_example
+from lepta.edge.places import file_at
+from lepta.runtime.predictor import examples_of
 
 LARGEST = 64 << 20
 """Bytes of constants beyond which a C file would be too long for compilers."""
@@ -41,14 +42,8 @@ def write_c(bundle: Bundle, path: Path) -> Path:
         ExportError: an operator or an input has no form in C.
         MissingExtraError: onnx is not installed.
     """
+    target = file_at(path, ".c", bundle).with_suffix(".c")
     source, head = texts(bundle, identifier(path.stem))
-    target = path.with_suffix(".c")
-    if target.is_dir() or path.is_dir():
-        raise ExportError(
-            "A folder stands where the file should go.",
-            where=Where(file=str(path)),
-            fix=f"Write to {path / (identifier(bundle.manifest.name) + '.c')}.",
-        )
     write_text(target.with_suffix(".h"), head)
     write_text(target, source.replace("@HEADER@", target.with_suffix(".h").name))
     return target
@@ -140,9 +135,8 @@ def _store(kind: str) -> str:
 def _examples(bundle: Bundle, shapes: Mapping[str, Shape]) -> list[dict[str, Array]]:
     """Return the bundle's examples of one row that have the sizes of the program."""
     found = []
-    for name in sorted(n for n in bundle.names if n.startswith("examples/")):
-        example = read_example(bundle.read(name), name)
-        rows = {key: value[:1] for key, value in example.items()}
+    for _, tensors, expected in examples_of(bundle):
+        rows = {key: value[:1] for key, value in tensors.items()}
         if all(rows[key].shape == shape for key, shape in shapes.items()):
-            found.append(rows)
+            found.append({**rows, "expected": expected[:1]})
     return found
