@@ -10,7 +10,14 @@ import sys
 
 import pytest
 
-from lepta.core.files import atomic_folder, atomic_write, sha256, sha256_file, write_text
+from lepta.core.files import (
+    atomic_folder,
+    atomic_write,
+    cache_folder,
+    sha256,
+    sha256_file,
+    write_text,
+)
 
 
 def names(folder) -> list[str]:
@@ -235,3 +242,8 @@ def test_hashes(tmp_path):
     (tmp_path / "a").write_bytes(data)
     expected = hashlib.sha256(data).hexdigest()
     assert sha256(data) == sha256(memoryview(data)) == sha256_file(tmp_path / "a") == expected
+
+
+def test_the_folder_of_caches_is_in_the_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "lepta"

@@ -206,8 +206,3 @@ def test_a_full_disk_is_told_and_nothing_is_left(data, context):
     assert "DataError The disk is full" in out
     assert "Free some space" in out
     assert not [path for path in context.cache.rglob("*") if path.suffix in (".npy", ".tmp")]
-
-
-def test_the_default_folder_is_in_the_home(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache.default_folder() == tmp_path / ".cache" / "lepta"

@@ -68,6 +68,11 @@ def write_text(path: Path | str, text: str) -> None:
         stream.write(text.encode("utf-8"))
 
 
+def cache_folder() -> Path:
+    """Return the folder of what can be made or fetched again, where nobody names another."""
+    return Path.home() / ".cache" / "lepta"
+
+
 def sha256(data: bytes | memoryview) -> str:
     """Return the SHA-256 of ``data`` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

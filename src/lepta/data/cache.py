@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from lepta.core.errors import ConfigError, DataError, LeptaError, Where
 from lepta.core.events import Context
-from lepta.core.files import atomic_write
+from lepta.core.files import atomic_write, cache_folder
 from lepta.core.schema import MEDIA
 from lepta.data import access
 
@@ -40,11 +40,6 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _verified: set[tuple[str, int, int, int]] = set()
 
 Produce = Callable[[int], NDArray[Any]]
-
-
-def default_folder() -> Path:
-    """Folder of the cache when a context names none."""
-    return Path.home() / ".cache" / "lepta"
 
 
 def decoded(
@@ -68,7 +63,7 @@ def decoded(
     access.require_files(data, name)
     digests = row_digests(data, name, context)
     recipe = json.dumps([_VERSION, decoder, key], sort_keys=True).encode()
-    folder = (context.cache or default_folder()) / "decoded" / hashlib.sha256(recipe).hexdigest()
+    folder = (context.cache or cache_folder()) / "decoded" / hashlib.sha256(recipe).hexdigest()
     path = folder / f"{hashlib.sha256(b''.join(digests)).hexdigest()}.npy"
     try:
         ready = _open(path)
@@ -105,7 +100,7 @@ def kept(
     digest = hashlib.sha256()
     for part in key:
         digest.update(hashlib.sha256(part).digest())
-    folder = (context.cache or default_folder()) / name
+    folder = (context.cache or cache_folder()) / name
     path = folder / f"{digest.hexdigest()}.npy"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ EXPORTERS = Registry(
     "lepta.exporters",
     "export target",
     {
+        "browser": "lepta.edge.browser:write_browser",
         "bundle": "lepta.edge.exporters:write_file",
         "c": "lepta.edge.c.exporter:write_c",
         "coreml": "lepta.edge.elsewhere:write_coreml",

@@ -20,8 +20,7 @@ import torch
 from torch import nn
 
 from lepta.core.events import Context
-from lepta.core.files import write_text
-from lepta.data.cache import default_folder
+from lepta.core.files import cache_folder, write_text
 from lepta.engine import Device, detect
 from lepta.engine.device import PRECISIONS, Precision
 from lepta.tasks.objective import Objective
@@ -130,7 +129,7 @@ class Probe:
             str(min(len(self.data), _LARGEST * _STEPS_AN_EPOCH)) if what == "batch" else "",
         ]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-        path = (self.context.cache or default_folder()) / "choices" / f"{key}.json"
+        path = (self.context.cache or cache_folder()) / "choices" / f"{key}.json"
         if key in self.context.choices:
             return self.context.choices[key]
         if key not in _remembered:

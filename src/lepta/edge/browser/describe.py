@@ -1,0 +1,189 @@
+"""What the page is told of a model: ``model.json`` and ``examples.json``."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepta.bundle import Bundle
+from lepta.core.errors import ExportError, Where
+from lepta.core.files import sha256
+from lepta.core.schema import Kind
+
+Json = dict[str, Any]
+
+TASKS = (
+    "anomaly",
+    "binary",
+    "multiclass",
+    "multilabel",
+    "ordinal",
+    "quantile",
+    "ranking",
+    "recommendation",
+    "regression",
+)
+"""Tasks whose answers the page can show."""
+_PLAIN = {Kind.NUMBER, Kind.CATEGORY, Kind.DATETIME, Kind.ID, Kind.SERIES, Kind.SEQUENCE}
+_DECODERS = {
+    "image": {"channels": (1, 3), "bits": (8, 16, 32), "frame": (0,)},
+    "dicom": {"channels": (None, 1, 3)},
+}
+"""Decoders that the page has, and the values of their options that it knows."""
+_FEW = 6
+"""Most classes and fields that are named in one sentence."""
+_SECTIONS = ("Data", "Ethical considerations")
+_WARNING_SECTIONS = ("Intended use", "Limits")
+_NOT_MEDICAL = (
+    "It is not a medical device and has no approval of any authority unless somebody states so."
+)
+
+
+def check_bundle(bundle: Bundle) -> None:
+    """Refuse a bundle that the page cannot show or feed.
+
+    Raises:
+        ExportError: the task, or an input field, is of a kind that the page has no code for.
+    """
+    if bundle.task.name not in TASKS:
+        raise ExportError(
+            f"The browser page does not show answers of the task {bundle.task.name!r}.",
+            fix=f"It shows: {', '.join(TASKS)}. Serve this model with 'lepta serve'.",
+        )
+    for spec in bundle.signature.inputs:
+        known = spec.kind in _PLAIN and not spec.decoder
+        options = _DECODERS.get(spec.decoder)
+        if spec.kind == Kind.IMAGE and options is not None:
+            known = all(
+                name not in spec.options or spec.options[name] in values
+                for name, values in options.items()
+            )
+        if not known:
+            how = f" (decoder {spec.decoder!r}, {spec.options})" if spec.decoder else ""
+            raise ExportError(
+                f"The browser page does not read inputs of the kind {spec.kind.value!r}{how}.",
+                where=Where(field=spec.name),
+                fix="It reads images, DICOM files, numbers, categories, date-times, series and "
+                "sequences. Serve this model with 'lepta serve'.",
+            )
+
+
+def describe(bundle: Bundle, runtime: Json, tested: str) -> Json:
+    """Return the content of ``model.json``.
+
+    Args:
+        bundle: what is exported.
+        runtime: version, script, WebAssembly and its size.
+        tested: what is known of the graph in ONNX Runtime Web.
+    """
+    manifest, task = bundle.manifest, bundle.task
+    graph = bundle.read("model.onnx")
+    sections = _sections(bundle.read("card.md").decode("utf-8")) if _has_card(bundle) else {}
+    return {
+        "name": manifest.name,
+        "purpose": _purpose(bundle),
+        "task": task.model_dump(mode="json"),
+        "bounded": task.bounded,
+        "output": task.output().model_dump(mode="json"),
+        "signature": manifest.signature.model_dump(mode="json", include={"inputs", "tensors"}),
+        "model": {"file": "model.onnx", "sha256": sha256(graph), "size": len(graph)},
+        "runtime": runtime,
+        "warnings": _warnings(sections, manifest.notes),
+        "card": [{"title": t, "lines": sections[t]} for t in _SECTIONS if sections.get(t)],
+        **_figures(bundle),
+        "facts": [
+            ["Model", f"{len(graph):,} bytes, ONNX"],
+            ["Runtime", f"ONNX Runtime Web {runtime['version']} (WebAssembly, 1 thread); {tested}"],
+            ["Made", f"{manifest.created} with Lepta {manifest.lineage.version or '?'}"],
+            ["Manifest (SHA-256)", bundle.digest],
+        ],
+        "footer": "Made with Lepta. Answers are computed by WebAssembly in this page.",
+    }
+
+
+def _purpose(bundle: Bundle) -> str:
+    task, fields = bundle.task, [spec.name for spec in bundle.signature.inputs]
+    classes = tuple(getattr(task, "classes", ()))
+    answers = f" ({' or '.join(classes)})" if 0 < len(classes) <= _FEW else ""
+    more = len(fields) - _FEW
+    shown = ", ".join(fields[:_FEW]) + (f" and {more} more" if more > 0 else "")
+    return f"Predicts {task.target}{answers} from {shown}."
+
+
+def _has_card(bundle: Bundle) -> bool:
+    return "card.md" in bundle.names
+
+
+def _sections(card: str) -> dict[str, list[str]]:
+    """Return the bullets of each section of a model card, as plain text."""
+    found: dict[str, list[str]] = {}
+    title = ""
+    for line in card.splitlines():
+        if line.startswith("## "):
+            title = line[3:].strip()
+        elif line.startswith("- "):
+            found.setdefault(title, []).append(_plain(line[2:]))
+    return found
+
+
+def _plain(text: str) -> str:
+    """Return Markdown as plain text: marks go, escaped characters stay."""
+    return re.sub(r"\\(.)|[*`]", lambda match: match[1] or "", text)
+
+
+def _warnings(sections: dict[str, list[str]], notes: tuple[str, ...]) -> list[Json]:
+    lines = [line for title in _WARNING_SECTIONS for line in sections.get(title, [])]
+    lines += [line for line in sections.get("Data", []) if line.startswith("Shortcut.")]
+    lines += notes
+    if not any("not a medical device" in line for line in lines):
+        lines.insert(0, _NOT_MEDICAL)
+    first = sorted(dict.fromkeys(lines), key=lambda line: not _is_strong(line))
+    return [{"text": line, "strong": _is_strong(line)} for line in first]
+
+
+def _is_strong(line: str) -> bool:
+    return "not a medical device" in line or line.startswith("Shortcut.")
+
+
+def _figures(bundle: Bundle) -> Json:
+    metrics = bundle.manifest.metrics
+    if not metrics:
+        return {"metrics": [], "measured": ""}
+    from lepta.evaluation.results import figure, interval_text, metric_of
+
+    rows = [[metric_of(m).label, figure(m.value), interval_text(m)] for m in metrics]
+    return {
+        "metrics": rows,
+        "measured": f"On {metrics[0].n:,} rows of the split “{metrics[0].split}”.",
+    }
+
+
+def examples(bundle: Bundle) -> list[Json]:
+    """Return the content of ``examples.json``: for each, the tensors and the scores expected."""
+    found = []
+    for name in bundle.names:
+        if not name.startswith("examples/"):
+            continue
+        with np.load(io.BytesIO(bundle.read(name)), allow_pickle=False) as arrays:
+            tensors = {key: _tensor(arrays[key]) for key in arrays.files}
+        found.append({"expected": tensors.pop("expected"), "tensors": tensors})
+    return found
+
+
+def _tensor(array: NDArray[Any]) -> Json:
+    if array.dtype.kind == "U":
+        return {"dtype": "string", "shape": array.shape, "data": array.reshape(-1).tolist()}
+    data = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    text = base64.b64encode(data.tobytes()).decode("ascii")
+    return {"dtype": array.dtype.name, "shape": array.shape, "data": text}
+
+
+def unpacked(tensor: Json) -> NDArray[Any]:
+    """Return a tensor of numbers from its form in ``examples.json``."""
+    data = np.frombuffer(base64.b64decode(tensor["data"]), tensor["dtype"])
+    return data.reshape(tensor["shape"])
