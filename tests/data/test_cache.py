@@ -10,7 +10,7 @@ import pytest
 
 from lepta.core.errors import ConfigError, DataError, DecodeError
 from lepta.core.events import Context, StageAdvanced
-from lepta.data import Dataset, cache
+from lepta.data import Dataset
 
 
 @pytest.fixture

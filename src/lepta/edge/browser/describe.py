@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import re
 from typing import Any
 
@@ -14,6 +13,7 @@ from lepta.bundle import Bundle
 from lepta.core.errors import ExportError, Where
 from lepta.core.files import sha256
 from lepta.core.schema import Kind
+from lepta.runtime.predictor import read_example
 
 Json = dict[str, Any]
 
@@ -30,7 +30,7 @@ TASKS = (
 )
 """Tasks whose answers the page can show."""
 _PLAIN = {Kind.NUMBER, Kind.CATEGORY, Kind.DATETIME, Kind.ID, Kind.SERIES, Kind.SEQUENCE}
-_DECODERS = {
+_DECODERS: dict[str, dict[str, tuple[int | None, ...]]] = {
     "image": {"channels": (1, 3), "bits": (8, 16, 32), "frame": (0,)},
     "dicom": {"channels": (None, 1, 3)},
 }
@@ -166,17 +166,16 @@ def _figures(bundle: Bundle) -> Json:
 def examples(bundle: Bundle) -> list[Json]:
     """Return the content of ``examples.json``: for each, the tensors and the scores expected."""
     found = []
-    for name in bundle.names:
-        if not name.startswith("examples/"):
-            continue
-        with np.load(io.BytesIO(bundle.read(name)), allow_pickle=False) as arrays:
-            tensors = {key: _tensor(arrays[key]) for key in arrays.files}
+    for name in (name for name in bundle.names if name.startswith("examples/")):
+        tensors = {
+            key: _tensor(value) for key, value in read_example(bundle.read(name), name).items()
+        }
         found.append({"expected": tensors.pop("expected"), "tensors": tensors})
     return found
 
 
 def _tensor(array: NDArray[Any]) -> Json:
-    if array.dtype.kind == "U":
+    if array.dtype == object:
         return {"dtype": "string", "shape": array.shape, "data": array.reshape(-1).tolist()}
     data = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     text = base64.b64encode(data.tobytes()).decode("ascii")
