@@ -30,8 +30,9 @@ _LIGHT = 0.04
 """A weight below which a candidate is left out."""
 _HALF = 0.5
 """Share of the bytes of the model that the model of one fold may take."""
-_ROWS = 10_000
-"""Held-out rows by which the weights are chosen, at the most."""
+_ROWS, _FEW_ROWS, _CELLS = 10_000, 2_000, 40_000
+"""Held-out rows by which the weights are chosen, at the most; those of a glance, which are enough
+in any case; and the raw scores that these rows may have."""
 _MOST = 24
 """Candidates that are looked at, the best ones."""
 
@@ -94,8 +95,21 @@ def choose_weights(board: Board, seed: int) -> Weighted:
 
 def helpful(board: Board, seed: int) -> set[int]:
     """Return numbers of the candidates that have weight, by what is known after a fold or more."""
-    levels = {1, *board.levels[:1]}
-    return {entry.number for level in levels for entry in _choose(board, level, seed).entries}
+    rng = np.random.default_rng(seed)
+    found: set[int] = set()
+    for level in {1, *board.levels[:1]}:
+        entries = _looked_at(board, level)
+        rows = _some(board.rows(level), _FEW_ROWS, rng)
+        raws = [entry.raw(rows) for entry in entries]
+        scaled = [raw / board.judge.temperature(raw, rows) for raw in raws]
+        weights = _selected(scaled, board.judge, rows)
+        found |= {entry.number for entry, w in zip(entries, weights, strict=True) if w >= _LIGHT}
+    return found
+
+
+def _some(rows: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return ``most`` of the rows, by chance, in their order."""
+    return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
 
 
 def _choose(board: Board, level: int, seed: int) -> Weighted:
@@ -106,7 +120,8 @@ def _choose(board: Board, level: int, seed: int) -> Weighted:
     heats = [judge.temperature(raw, rows) for raw in raws]
     scaled = [raw / heat for raw, heat in zip(raws, heats, strict=True)]
     rng = np.random.default_rng(seed)
-    some = slice(None) if len(rows) <= _ROWS else np.sort(rng.choice(len(rows), _ROWS, False))
+    most = min(_ROWS, max(_FEW_ROWS, _CELLS // scaled[0].shape[-1]))
+    some = _some(np.arange(len(rows)), most, rng)
     seen = [raw[some] for raw in scaled]
     weights = _bagged(seen, judge, rows[some], rng)
     kept = np.sort(np.argsort(-weights, kind="stable")[:_KEPT])
