@@ -18,10 +18,9 @@ _BAGS = 5
 _SHARE = 0.6
 _LEAST = 1e-4
 """Share of the loss by which a step must improve; else the smaller model is as good."""
-_CLEARLY = 0.025
-"""Share of the loss by which fewer folds must be better to be preferred, were they none."""
-_NOISE = 1.5
-"""By how many parts of the root of the held-out rows it must be better: chance looks as good."""
+_NOISE = 32.0
+"""By how much of the loss, times the held-out rows, fewer folds must be better to be preferred:
+the fewer rows, the better the weights fit them by chance (each weight by about one row's loss)."""
 _ALIKE = 3
 """Candidates of one learner that are looked at."""
 _KEPT = 8
@@ -81,15 +80,12 @@ def choose_weights(board: Board, seed: int) -> Weighted:
     levels = board.levels
     if not levels:
         raise TrainError("No candidate could be fitted.", fix="Give more time.")
-    first = board.rows(1)
     best = _choose(board, levels[0], seed)
-    least = best.measured(board.judge, first).loss
     for level in levels[1:]:
-        found = _choose(board, level, seed)
-        loss = found.measured(board.judge, first).loss
-        clearly = max(_CLEARLY * (1 - level / levels[0]), _NOISE / len(board.rows(level)) ** 0.5)
-        if loss < least - clearly * abs(least):
-            best, least = found, loss
+        found, rows = _choose(board, level, seed), board.rows(level)
+        least = best.measured(board.judge, rows).loss
+        if found.loss < least - _NOISE / len(rows) * abs(least):
+            best = found
     return best
 
 
