@@ -23,6 +23,7 @@ COMPRESSORS = Registry(
     "lepta.compressors",
     "step of compression",
     {
+        "distil": "lepta.compression.distilling:Distil",
         "dynamic": "lepta.compression.dynamic:Dynamic",
         "fold": "lepta.compression.plain:Fold",
         "half": "lepta.compression.plain:Half",
