@@ -22,6 +22,9 @@ SMALL = {
 }
 """Options with which an example does all it does, but on fewer rows."""
 
+SERVICES = {"lepta serve": "Serving", "lepta edge hub": "Hub at", "lepta edge run": "Bundle:"}
+"""Commands that go on until they are stopped, and what they say when they are ready."""
+
 
 def _blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
@@ -29,7 +32,8 @@ def _blocks(page: Path, language: str) -> list[str]:
 
 def _lines(page: Path) -> list[str]:
     blocks = "".join(_blocks(page, "console"))
-    return [line.split("#")[0].strip() for line in blocks.splitlines() if line.startswith("lepta ")]
+    lines = [line.split("#")[0].strip() for line in blocks.splitlines()]
+    return [line for line in lines if line.startswith(("lepta ", "openssl "))]
 
 
 def _run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -57,19 +61,22 @@ def test_python_snippets(page: Path, study: Path) -> None:
 @pytest.mark.parametrize("page", [p for p in PAGES if _lines(p)], ids=lambda p: p.name)
 def test_command_lines(page: Path, study: Path) -> None:
     for line in _lines(page):
-        words = [sys.executable, "-m", "lepta.app.cli", *shlex.split(line)[1:]]
-        if words[3] == "serve":
-            _serve_and_stop([*words, "--port", "0"], study)
+        words = shlex.split(line)
+        if words[0] == "lepta":
+            words = [sys.executable, "-m", "lepta.app.cli", *words[1:]]
+        said = next((said for name, said in SERVICES.items() if line.startswith(name)), "")
+        if said:
+            _serve_and_stop([*words, "--port", "0"], study, said)
             continue
         done = _run(words, study)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
-def _serve_and_stop(words: list[str], folder: Path) -> None:
+def _serve_and_stop(words: list[str], folder: Path, said: str) -> None:
     service = subprocess.Popen(words, cwd=folder, stderr=subprocess.PIPE, text=True)
     try:
         assert service.stderr is not None
-        assert any("Serving" in line for line in service.stderr)
+        assert any(said in line for line in service.stderr)
         service.send_signal(signal.SIGTERM)
         assert service.wait(60) == 0
     finally:

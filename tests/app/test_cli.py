@@ -182,6 +182,8 @@ def test_the_schema_of_the_file_has_a_section_for_each_command(
     assert "target" in fit["properties"]
     assert "required" not in fit
     assert "positional" not in json.dumps(schema)
+    assert schema["properties"]["edge run"] == {"$ref": "#/$defs/edge-run"}
+    assert "folder" in schema["$defs"]["edge-run"]["properties"]
 
 
 def test_the_template_with_its_marks_removed_is_a_valid_file(

@@ -53,10 +53,15 @@ def graph(bias: float, seed: int, width: int = 2, *, breaks: bool = False) -> by
         age = made.op("Gather", numbers, made.const([0], "int64"), axis=1)
         old = made.op("Greater", age, made.const(59.5, "float32"))
         logit = made.op("Where", old, made.const(np.nan, "float32"), logit)
+    finish(made, logit)
+    return made.build().SerializeToString()
+
+
+def finish(made: Graph, logit: str) -> None:
+    """End a graph in the probabilities of both classes."""
     yes = made.op("Sigmoid", logit)
     no = made.op("Sub", made.const(1.0, "float32"), yes)
     made.output(made.op("Concat", no, yes, axis=1), "probabilities", "float32", (-1, 2))
-    return made.build().SerializeToString()
 
 
 def version(number: int, *, name: str = "ward", breaks: bool = False) -> Bundle:
@@ -92,6 +97,31 @@ def version(number: int, *, name: str = "ward", breaks: bool = False) -> Bundle:
     bundle = Bundle(manifest, members)
     expected = Predictor(bundle).run(TENSORS)
     return bundle.with_members({"examples/000.npz": write_example(TENSORS, expected)})
+
+
+def picture_bundle() -> Bundle:
+    """Return a bundle of grey pictures: logit = mean / 100 - 1."""
+    made = Graph()
+    picture = made.input("scan", "uint8", (-1, -1, -1, 1))
+    mean = made.op("ReduceMean", made.op("Cast", picture, to=1), made.const([1, 2], "int64"))
+    level = made.op("Reshape", mean, made.const([-1, 1], "int64"))
+    share = made.op("Mul", level, made.const(0.01, "float32"))
+    finish(made, made.op("Sub", share, made.const(1.0, "float32")))
+    shape = (-1, -1, -1, 1)
+    field = InputSpec(
+        name="scan",
+        kind=Kind.IMAGE,
+        dtype="uint8",
+        shape=shape,
+        decoder="image",
+        options={"channels": 1, "bits": 8},
+    )
+    tensor = TensorSpec(name="scan", dtype="uint8", shape=shape, fields=("scan",))
+    signature = Signature(inputs=(field,), tensors=(tensor,), outputs=(TASK.output(),))
+    manifest = Manifest(
+        name="scans", created="2026-01-01T00:00:00+00:00", task=TASK, signature=signature
+    )
+    return Bundle(manifest, {"model.onnx": made.build().SerializeToString()})
 
 
 def unlike_its_examples(number: int) -> Bundle:

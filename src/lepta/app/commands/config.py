@@ -68,12 +68,17 @@ def schema(classes: dict[str, type[Config]]) -> dict[str, Any]:
     text = json.dumps(_clean(document))
     for name, cls in classes.items():
         reference = keys[cls, "validation"]["$ref"].rpartition("/")[2]
-        text = text.replace(f'"{reference}"', f'"{name}"')
-        text = text.replace(f'"#/$defs/{reference}"', f'"#/$defs/{name}"')
+        text = text.replace(f'"{reference}"', f'"{_key(name)}"')
+        text = text.replace(f'"#/$defs/{reference}"', f'"#/$defs/{_key(name)}"')
     result: dict[str, Any] = json.loads(text)
     for name in classes:
-        result["$defs"][name].pop("required", None)
+        result["$defs"][_key(name)].pop("required", None)
     return result
+
+
+def _key(command: str) -> str:
+    """Return a command's key in ``$defs``; a reference is a URI, which holds no space."""
+    return command.replace(" ", "-")
 
 
 def template(classes: dict[str, type[Config]]) -> str:
