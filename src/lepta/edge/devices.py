@@ -41,9 +41,9 @@ DEVICES = {
         "trees, texts and networks alike",
     ),
     "browser": Device(
-        "onnx",
-        False,
-        "the graph alone, for ONNX Runtime Web reads it",
+        "browser",
+        True,
+        "a folder with a page, the graph and ONNX Runtime Web, for any web server of files",
     ),
     "cortex-m": Device(
         "c",

@@ -1,22 +1,24 @@
 """Write a bundle in the form that a device needs.
 
-A target is a function ``(bundle, path) -> Path`` under a name in :data:`EXPORTERS`; other packages
-add theirs by an entry point in the group ``lepta.exporters``.
+A target is a function ``(bundle, path, **options) -> Path`` under a name in :data:`EXPORTERS`;
+other packages add theirs by an entry point in the group ``lepta.exporters``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 from lepta.bundle import Bundle
-from lepta.core.errors import ExportError, LeptaError, Where
+from lepta.core.errors import ConfigError, ExportError, LeptaError, Where
 from lepta.core.files import atomic_write
 from lepta.core.registry import Registry
 from lepta.edge.devices import device as find_device
 from lepta.edge.places import file_at
 
-Exporter = Callable[[Bundle, Path], Path]
+Exporter = Callable[..., Path]
 
 EXPORTERS = Registry(
     "lepta.exporters",
@@ -42,6 +44,7 @@ def export(
     *,
     strip: bool = False,
     device: str = "",
+    **options: Any,
 ) -> Path:
     """Write a bundle for a device.
 
@@ -50,27 +53,36 @@ def export(
         path: where to write; the usual suffix is added where the name has none.
         to: "onnx" (the graph alone: decoded values in, final predictions out), "bundle" (one
             file), "folder" (the same, unpacked), "ort" (ONNX Runtime's own format, optimised),
-            "openvino" (IR), "c" (C99 that depends on nothing), or the name of a plug-in. Empty:
-            what suits ``device``, else "onnx".
+            "openvino" (IR), "c" (C99 that depends on nothing), "browser" (a folder with a page), or
+            the name of a plug-in. Empty: what suits ``device``, else "onnx".
         strip: leave out what only training needs (the workshop).
         device: "raspberry-pi", "jetson", "phone", "browser" or "cortex-m"
             (``lepta.edge.devices.DEVICES`` says what is chosen for each, and why).
+        options: what the target takes besides, such as ``ort_web`` of "browser".
 
     Returns:
         The path written.
 
     Raises:
         ExportError: it cannot be written there; what stood there is as it was.
-        ConfigError: there is no such target or device.
+        ConfigError: there is no such target or device, or the target takes no such option.
         BundleError: the bundle is damaged.
     """
     chosen = find_device(device) if device else None
-    exporter: Exporter = EXPORTERS.get(to or (chosen.to if chosen else "onnx"))
+    form = to or (chosen.to if chosen else "onnx")
+    exporter: Exporter = EXPORTERS.get(form)
+    known = list(signature(exporter).parameters)[2:]
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f"The form {form!r} takes no option {name!r}.",
+                fix=f"It takes: {', '.join(known) or 'none'}.",
+            )
     strip = strip or (chosen is not None and chosen.strip)
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     target = Path(path)
     try:
-        return exporter(loaded.strip() if strip else loaded, target)
+        return exporter(loaded.strip() if strip else loaded, target, **options)
     except OSError as error:
         raise ExportError(
             f"It cannot be written: {error.strerror or error}.",

@@ -7,8 +7,9 @@ import tarfile
 import pytest
 from onnx import TensorProto, helper
 
+from lepta.app.cli import main
 from lepta.bundle import Bundle
-from lepta.core.errors import ExportError
+from lepta.core.errors import ConfigError, ExportError
 from lepta.core.schema import Kind
 from lepta.edge import export
 from lepta.edge.browser import PINNED, find_ort_web, ortweb, write_browser
@@ -189,3 +190,16 @@ def test_a_cache_that_was_tampered_with_is_fetched_again(ort_web, away, monkeypa
     (kept / ortweb.SCRIPT).write_text("alert(1)")
     with pytest.raises(ExportError, match="npm, which fetches"):
         find_ort_web()
+
+
+def test_an_option_of_another_form_is_refused(photographs, tmp_path):
+    with pytest.raises(ConfigError, match="'onnx' takes no option 'ort_web'"):
+        export(photographs, tmp_path / "x.onnx", ort_web=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_takes_the_package(photographs, tmp_path, capsys):
+    bundle = photographs.save(tmp_path / "photos.lepta")
+    words = ["export", str(bundle), "--for", "browser", "-o", str(tmp_path / "web")]
+    assert main([*words, "--ort-web", str(tmp_path)]) != 0
+    assert "does not hold the npm package" in capsys.readouterr().err

@@ -4,6 +4,7 @@ Examples:
   lepta export ct.lepta --to onnx -o ct.onnx       # the one graph, preprocessing included
   lepta export ct.lepta --to bundle --strip -o ct-edge.lepta
   lepta export ct.lepta --to folder -o ct_folder
+  lepta export ct.lepta --to browser -o page       # a folder that any web server can serve
   lepta export ct.lepta --for cortex-m -o ct.c     # C99 that depends on nothing, and its header
 """
 
@@ -30,7 +31,8 @@ class Options(Config):
     )
     to: str = Option(
         default="",
-        description="Form: onnx (default), bundle, folder, ort, openvino, c, or that of a plug-in.",
+        description="Form: onnx (default), bundle, folder, ort, openvino, c, browser, or that of a "
+        "plug-in.",
     )
     device: str = Option(
         default="",
@@ -40,6 +42,11 @@ class Options(Config):
     )
     strip: bool = Option(
         default=False, description="Leave out what is only needed for training on."
+    )
+    ort_web: Path | None = Option(
+        default=None,
+        description="Folder of the npm package onnxruntime-web, for --to browser; by default npm "
+        "fetches it, once.",
     )
 
 
@@ -57,6 +64,7 @@ def run(options: Options, context: Context) -> int:
         to=options.to,
         strip=options.strip,
         device=options.device,
+        **({} if options.ort_web is None else {"ort_web": options.ort_web}),
     )
     show(str(path))
     return 0

@@ -13,9 +13,8 @@ import numpy as np
 
 from lepta.bundle import Bundle
 from lepta.core.errors import ExportError
-from lepta.edge.browser.describe import Json, unpacked
 from lepta.edge.browser.ortweb import OrtWeb
-from lepta.runtime.predictor import TOLERANCE
+from lepta.runtime.predictor import agrees, examples_of
 
 UNTESTED = "not tested when exported, as Node.js was absent; the page tests itself"
 _SECONDS = 300
@@ -57,7 +56,7 @@ def check_graph(bundle: Bundle, ort: OrtWeb, graph: Path, examples: Path) -> str
         return UNTESTED.replace("Node.js was absent", "Node.js did not run it")
     if "error" in said:
         raise _refusal(said["error"], ort)
-    return _compared(bundle, said["scores"], json.loads(examples.read_text("utf-8")), ort)
+    return _compared(bundle, said["scores"], ort)
 
 
 def _refusal(message: str, ort: OrtWeb) -> ExportError:
@@ -71,22 +70,16 @@ def _refusal(message: str, ort: OrtWeb) -> ExportError:
     )
 
 
-def _compared(bundle: Bundle, scores: list[list[float]], held: list[Json], ort: OrtWeb) -> str:
+def _compared(bundle: Bundle, scores: list[list[float]], ort: OrtWeb) -> str:
     largest = 0.0
-    for found, example in zip(scores, held, strict=True):
-        expected = unpacked(example["expected"])
+    for found, (name, _, expected) in zip(scores, examples_of(bundle), strict=True):
         given = np.array(found, np.float32)
-        gap = (
-            bundle.task.gap(expected, given.reshape(expected.shape))
-            if given.size == expected.size
-            else np.inf
-        )
-        scale = 1.0 if bundle.task.bounded else max(1.0, float(np.abs(expected).max(initial=0.0)))
-        if not gap <= TOLERANCE * scale:
+        if given.size != expected.size or not agrees(
+            bundle.task, given.reshape(expected.shape), expected
+        ):
             raise ExportError(
-                f"ONNX Runtime Web {ort.version} gives other scores than expected: they differ by "
-                f"{gap:.3g}.",
+                f"ONNX Runtime Web {ort.version} gives other scores than expected for {name}.",
                 fix="Report the model and the version, or serve it with 'lepta serve'.",
             )
-        largest = max(largest, gap)
-    return f"tested on {len(held)} example(s) when exported, largest difference {largest:.1g}"
+        largest = max(largest, bundle.task.gap(given.reshape(expected.shape), expected))
+    return f"tested on {len(scores)} example(s) when exported, largest difference {largest:.1g}"

@@ -13,7 +13,7 @@ from lepta.bundle import Bundle
 from lepta.core.errors import ExportError, Where
 from lepta.core.files import sha256
 from lepta.core.schema import Kind
-from lepta.runtime.predictor import read_example
+from lepta.runtime.predictor import examples_of
 
 Json = dict[str, Any]
 
@@ -166,11 +166,9 @@ def _figures(bundle: Bundle) -> Json:
 def examples(bundle: Bundle) -> list[Json]:
     """Return the content of ``examples.json``: for each, the tensors and the scores expected."""
     found = []
-    for name in (name for name in bundle.names if name.startswith("examples/")):
-        tensors = {
-            key: _tensor(value) for key, value in read_example(bundle.read(name), name).items()
-        }
-        found.append({"expected": tensors.pop("expected"), "tensors": tensors})
+    for _, tensors, expected in examples_of(bundle):
+        held = {name: _tensor(value) for name, value in tensors.items()}
+        found.append({"expected": _tensor(expected), "tensors": held})
     return found
 
 
@@ -180,9 +178,3 @@ def _tensor(array: NDArray[Any]) -> Json:
     data = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     text = base64.b64encode(data.tobytes()).decode("ascii")
     return {"dtype": array.dtype.name, "shape": array.shape, "data": text}
-
-
-def unpacked(tensor: Json) -> NDArray[Any]:
-    """Return a tensor of numbers from its form in ``examples.json``."""
-    data = np.frombuffer(base64.b64decode(tensor["data"]), tensor["dtype"])
-    return data.reshape(tensor["shape"])
