@@ -71,14 +71,14 @@ def compress(
     if chosen.time is not None:
         context = replace(context, deadline=time.monotonic() + chosen.time)
     rows = rows_of(parent, data, chosen, context, reading)
-    tried, best = _searched(parent, rows, taken, metric, chosen, context)
+    tried, best = searched(parent, rows, taken, metric, chosen, context)
     _tell(tried, best, chosen, context)
     if best.candidate is None or not best.candidate.steps:
         return parent
     return packed(parent, tried, best, rows, metric, chosen, context)
 
 
-def _searched(
+def searched(
     parent: Bundle,
     rows: Rows,
     steps: Sequence[Compressor],
