@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from lepta.compression import Candidate, Material
 from lepta.compression.body import body_of, layers_of, plain_graph
 from lepta.compression.finishing import tempered
 from lepta.compression.int8 import Int8, quantise, worst_layers
 from lepta.compression.int8 import Trial as Changes
-from lepta.compression.plain import Fold, Half
+from lepta.compression.plain import Fold, Half, Weights8
 from lepta.compression.providers import onnxruntime, race
 from lepta.compression.ranges import Seen, observe
 from lepta.core.events import Context
@@ -151,3 +151,30 @@ def test_models_that_race_take_turns(batch, network):
     small, large = onnxruntime(network.read("model.onnx")), onnxruntime(network.read("model.onnx"))
     quick, slow = race([small, lambda t: [large(t) for _ in range(3)]], one)
     assert 2 < slow / quick < 4.5
+
+
+def test_weights_of_eight_bits_are_widened_when_loaded(network, table_network, material, batch):
+    for given in (network, table_network):
+        made = Weights8().apply(Candidate(given), material, Context())
+        assert made.size < 0.4 * Candidate(given).size
+        assert not kinds(plain_graph(made.bundle.read("model.onnx")), {"DequantizeLinear"})
+        assert Weights8().refusal(made, material)
+    before = onnxruntime(network.read("model.onnx"))(batch)
+    made = Weights8().apply(Candidate(network), material, Context())
+    assert 0 < np.abs(onnxruntime(made.bundle.read("model.onnx"))(batch) - before).max() < 0.05
+
+
+@pytest.mark.parametrize("turned", [0, 1])
+def test_the_scale_is_that_of_a_channel(turned):
+    """Columns of very different sizes keep their precision."""
+    rng = np.random.default_rng(0)
+    weights = (rng.normal(size=(32, 40)) * np.geomspace(1e-3, 1e3, 40)).astype("f4")
+    graph = Graph()
+    x = graph.input("x", "float32", (-1, 32))
+    held = graph.const(np.ascontiguousarray(weights.T) if turned else weights)
+    graph.output(graph.op("Gemm", x, held, transB=turned), "y", "float32", (-1, 40))
+    given = graph.build().SerializeToString()
+    model = Weights8().changed(ModelProto.FromString(given))
+    rows = {"x": rng.normal(size=(5, 32)).astype("f4")}
+    before, after = onnxruntime(given)(rows), onnxruntime(model.SerializeToString())(rows)
+    assert (np.abs(after - before).max(axis=0) < 0.05 * np.abs(before).max(axis=0)).all()

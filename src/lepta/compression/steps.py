@@ -28,6 +28,7 @@ COMPRESSORS = Registry(
         "fold": "lepta.compression.plain:Fold",
         "half": "lepta.compression.plain:Half",
         "int8": "lepta.compression.int8:Int8",
+        "weights8": "lepta.compression.plain:Weights8",
     },
 )
 """Everything that makes a model smaller or faster, by name."""
