@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from typing import Any
 
@@ -20,6 +21,8 @@ Json = dict[str, Any]
 TASKS = (
     "anomaly",
     "binary",
+    "detection",
+    "forecasting",
     "multiclass",
     "multilabel",
     "ordinal",
@@ -27,6 +30,7 @@ TASKS = (
     "ranking",
     "recommendation",
     "regression",
+    "segmentation",
 )
 """Tasks whose answers the page can show."""
 _PLAIN = {Kind.NUMBER, Kind.CATEGORY, Kind.DATETIME, Kind.ID, Kind.SERIES, Kind.SEQUENCE}
@@ -93,6 +97,7 @@ def describe(bundle: Bundle, runtime: Json, tested: str) -> Json:
         "signature": manifest.signature.model_dump(mode="json", include={"inputs", "tensors"}),
         "model": {"file": "model.onnx", "sha256": sha256(graph), "size": len(graph)},
         "runtime": runtime,
+        "known": _known(bundle),
         "warnings": _warnings(sections, manifest.notes),
         "card": [{"title": t, "lines": sections[t]} for t in _SECTIONS if sections.get(t)],
         **_figures(bundle),
@@ -148,6 +153,36 @@ def _warnings(sections: dict[str, list[str]], notes: tuple[str, ...]) -> list[Js
 
 def _is_strong(line: str) -> bool:
     return "not a medical device" in line or line.startswith("Shortcut.")
+
+
+def _known(bundle: Bundle) -> Json:
+    """Return what the profile of the training rows says of each input; see ``unlike.js``."""
+    if "profile.json" not in bundle.names:
+        return {}
+    fields = json.loads(bundle.read("profile.json")).get("fields", {})
+    known = {}
+    for spec in bundle.signature.inputs:
+        seen = fields.get(spec.name, {})
+        if spec.kind == Kind.NUMBER and "min" in seen:
+            known[spec.name] = {"low": seen["min"], "high": seen["max"]}
+        elif spec.kind == Kind.CATEGORY and spec.classes:
+            known[spec.name] = {"labels": spec.classes}
+        elif spec.kind == Kind.IMAGE and len(seen.get("types", {})) == 1:
+            known[spec.name] = _known_images(seen)
+    return known
+
+
+def _known_images(seen: Json) -> Json:
+    alike = len(seen["channels"]) == 1
+    return {
+        "height": seen["height"],
+        "width": seen["width"],
+        "type": next(iter(seen["types"])),
+        "channels": int(next(iter(seen["channels"]))) if alike else 0,
+        "mean": seen["mean"],
+        "between": seen["mean_between"],
+        "std": seen["std"],
+    }
 
 
 def _figures(bundle: Bundle) -> Json:

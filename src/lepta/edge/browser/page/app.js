@@ -5,6 +5,7 @@ import { Refusal } from "./errors.js";
 import { controls, make } from "./form.js";
 import { Model, unpacked } from "./model.js";
 import { answerOf, describe, draw } from "./show.js";
+import { unlike } from "./unlike.js";
 import { pack } from "./values.js";
 
 const at = (id) => document.getElementById(id);
@@ -91,12 +92,14 @@ async function answer() {
     const values = new Map();
     for (const field of page.fields) values.set(field.spec.name, await field.read());
     const read = [...values.values()].filter((value) => value?.image);
-    const { data, milliseconds } = await page.model.run(pack(page.model.about.signature, values));
-    const decode = read.length ? read.reduce((sum, value) => sum + (value.milliseconds ?? 0), 0) : null;
-    const decided = decide(page.model.about.task, data);
-    at("answer").replaceChildren(...answerOf(page.model.about, decided, { decode, run: milliseconds }));
+    const { data, shape, milliseconds } = await page.model.run(pack(page.model.about.signature, values));
+    const decode = read.reduce((sum, value) => sum + (value.milliseconds ?? 0), 0);
+    const { about } = page.model;
+    const decided = decide(about.task, data, shape);
+    const strange = unlike(about.known, values);
+    at("answer").replaceChildren(...answerOf(about, decided, { decode, run: milliseconds }, strange));
     at("preview").hidden = !read.length;
-    if (read.length) draw(at("picture"), at("caption"), read[0].image);
+    if (read.length) draw(at("picture"), at("caption"), read[0].image, decided);
   } catch (error) {
     fail(error);
   } finally {

@@ -2,6 +2,7 @@
 
 import { joined } from "./bytes.js";
 import { Refusal } from "./errors.js";
+import { gap } from "./gap.js";
 import { ARRAYS } from "./values.js";
 
 const TOLERANCE = 1e-3;
@@ -66,15 +67,14 @@ export class Model {
       const { data } = await this.run(inputs);
       let scale = 1;
       if (!this.about.bounded) for (const value of wanted) scale = Math.max(scale, Math.abs(value));
-      let gap = data.length === wanted.length ? 0 : Infinity;
-      for (let i = 0; i < wanted.length; i++) gap = Math.max(gap, Math.abs(wanted[i] - data[i]));
-      if (!(gap <= TOLERANCE * scale)) {
+      const apart = gap(this.about.task, wanted, data);
+      if (!(apart <= TOLERANCE * scale)) {
         throw new Refusal(
           "The self-test of the model gives other answers than when it was made.",
           "Do not use it in this browser.",
         );
       }
-      largest = Math.max(largest, gap);
+      largest = Math.max(largest, apart);
     }
     return { count: examples.length, largest };
   }

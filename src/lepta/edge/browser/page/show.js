@@ -9,15 +9,25 @@ function percent(value) {
 }
 
 const MANY = 12;
+const COLOURS = ["#e4572e", "#2a9df4", "#3fb950", "#d29922", "#a371f7", "#f778ba", "#39c5cf", "#bf8700"];
+const SHARP = 640;
 
 /** Return the answer as elements. */
-export function answerOf(about, decided, times) {
+export function answerOf(about, decided, times, strange) {
   const parts = [make("p", { class: "target" }, about.task.target), make("p", { class: "verdict", id: "verdict" }, decided.answer)];
+  if (strange.length) parts.push(strangeOf(strange));
+  if (decided.note) parts.push(make("p", { class: "target" }, decided.note));
   if (decided.bars.length) parts.push(barsOf(decided.bars));
-  if (decided.rows) parts.push(tableOf(["", "Value"], decided.rows));
-  const decode = times.decode === null ? "" : `Decoded in ${milliseconds(times.decode)}. `;
+  if (decided.rows) parts.push(tableOf(decided.heads ?? ["", "Value"], decided.rows));
+  const decode = times.decode === 0 ? "" : `Decoded in ${milliseconds(times.decode)}. `;
   parts.push(make("p", { class: "times", id: "times" }, `${decode}Answered in ${milliseconds(times.run)}, on this device.`));
   return parts;
+}
+
+function strangeOf(strange) {
+  const lines = strange.slice(0, MANY).map((line) => make("li", {}, line));
+  const head = make("strong", {}, "Unlike what the model was trained on: its answer may mean nothing.");
+  return make("div", { class: "strange", id: "strange" }, head, make("ul", {}, ...lines));
 }
 
 function milliseconds(value) {
@@ -29,8 +39,9 @@ function barsOf(bars) {
   return make("ul", { class: "bars" }, ...order.map(barOf));
 }
 
-function barOf({ label, value, answered, mark }) {
+function barOf({ label, value, answered, mark, colour }) {
   const fill = make("div", { class: "fill" });
+  if (colour !== undefined) fill.style.background = COLOURS[colour % COLOURS.length];
   fill.style.width = `${100 * Math.min(1, Math.max(0, value))}%`;
   const track = make("div", { class: "track", "aria-hidden": "true" }, fill);
   const line = make("div", { class: "line" }, make("span", { class: "label" }, label), make("span", { class: "figure" }, percent(value)));
@@ -50,12 +61,30 @@ export function tableOf(heads, rows) {
   return make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
 }
 
-/** Draw a decoded image: grey between its window, or its extremes. */
-export function draw(canvas, caption, image) {
+/** Draw a decoded image, grey between its window or its extremes, and what was found in it. */
+export function draw(canvas, caption, image, decided) {
+  const { height, width, about } = image;
+  const scale = Math.max(1, Math.floor(SHARP / Math.max(height, width)));
+  canvas.width = width * scale;
+  canvas.height = height * scale;
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = scale < 4;
+  paint(context, pixelsOf(image), scale);
+  if (decided.mask) paint(context, maskOf(decided.mask), scale);
+  if (decided.boxes) frame(context, decided.boxes, scale);
+  const parts = [about.format, about.modality, `${width} x ${height}`, about.frame ? `frame ${about.frame}` : ""];
+  caption.textContent = parts.filter(Boolean).join(" · ");
+}
+
+function paint(context, pixels, scale) {
+  const layer = new OffscreenCanvas(pixels.width, pixels.height);
+  layer.getContext("2d").putImageData(pixels, 0, 0);
+  context.drawImage(layer, 0, 0, pixels.width * scale, pixels.height * scale);
+}
+
+function pixelsOf(image) {
   const { data, height, width, channels, about } = image;
-  canvas.width = width;
-  canvas.height = height;
-  const [low, high] = channels === 1 || image.dtype !== "uint8" ? windowOf(image) : [0, 255];
+  const [low, high] = windowOf(image);
   const pixels = new ImageData(width, height);
   const scale = 255 / (high - low || 1);
   for (let i = 0; i < width * height; i++) {
@@ -65,9 +94,26 @@ export function draw(canvas, caption, image) {
     }
     pixels.data[4 * i + 3] = 255;
   }
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
-  const parts = [about.format, about.modality, `${width} x ${height}`, about.frame ? `frame ${about.frame}` : ""];
-  caption.textContent = parts.filter(Boolean).join(" · ");
+  return pixels;
+}
+
+function maskOf({ codes, height, width }) {
+  const pixels = new ImageData(width, height);
+  codes.forEach((code, i) => {
+    if (!code) return;
+    const colour = COLOURS[(code - 1) % COLOURS.length];
+    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = parseInt(colour.slice(1 + 2 * c, 3 + 2 * c), 16);
+    pixels.data[4 * i + 3] = 120;
+  });
+  return pixels;
+}
+
+function frame(context, boxes, scale) {
+  context.lineWidth = Math.max(2, context.canvas.width / 250);
+  for (const [x0, y0, x1, y1, , code] of boxes) {
+    context.strokeStyle = COLOURS[code % COLOURS.length];
+    context.strokeRect(x0 * scale, y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale);
+  }
 }
 
 function windowOf({ data, dtype, about, channels }) {
