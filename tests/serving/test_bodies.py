@@ -65,7 +65,7 @@ def test_any_bytes_give_rows_or_an_error_that_is_ours(body):
     ],
 )
 def test_malformed_bodies_say_what_is_wrong(body, kind, said):
-    with pytest.raises(RequestError, match=said):
+    with pytest.raises((RequestError, InputError), match=said):
         read_rows(body, kind, IMAGE)
 
 

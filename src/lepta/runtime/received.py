@@ -23,6 +23,40 @@ _DATATYPES = {"float32": "FP32", "float64": "FP64", "string": "BYTES", "uint8": 
 _DATATYPES |= {"uint16": "UINT16", "int64": "INT64"}
 
 
+def rows_of(document: Any) -> list[dict[str, Any]]:
+    """Return the rows of a JSON document: ``{"rows": [...]}``, a list of mappings, or one mapping.
+
+    Raises:
+        InputError: it holds none.
+    """
+    rows = document
+    if isinstance(document, dict):
+        rows = document["rows"] if isinstance(document.get("rows"), list) else [document]
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(
+            "Rows are objects that map fields to values.",
+            fix='Send {"rows": [{"field": value, ...}, ...]}.',
+        )
+    return rows
+
+
+def media_field(signature: Signature) -> InputSpec:
+    """Return the only field that takes a file.
+
+    Raises:
+        InputError: there is none, or several.
+    """
+    media = [spec for spec in signature.inputs if spec.kind in MEDIA]
+    if len(media) == 1:
+        return media[0]
+    if not media:
+        raise InputError("The model takes no file.", fix="Send rows as JSON.")
+    raise InputError(
+        "The model takes several files.",
+        fix=f"Send a form with the fields {', '.join(spec.name for spec in media)}.",
+    )
+
+
 def bind_rows(signature: Signature, rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
     """Return the columns of rows of JSON values and uploaded files.
 

@@ -7,9 +7,9 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from lepta.bundle.manifest import InputSpec, Signature
+from lepta.bundle.manifest import Signature
 from lepta.core.errors import InputError
-from lepta.core.schema import MEDIA
+from lepta.runtime.received import media_field, rows_of
 from lepta.serving.failures import MediaTypeError, RequestError, TooLargeError
 from lepta.serving.protocol import parse_json
 
@@ -57,7 +57,7 @@ def read_rows(body: bytes, content_type: str, signature: Signature) -> list[Row]
     Raises:
         RequestError: the body is malformed.
         MediaTypeError: the content type is not one of these.
-        InputError: a file cannot be matched to a field.
+        InputError: there are no rows in it, or a file cannot be matched to a field.
     """
     kind, _, options = content_type.partition(";")
     kind = kind.strip().lower()
@@ -66,25 +66,13 @@ def read_rows(body: bytes, content_type: str, signature: Signature) -> list[Row]
     if kind.startswith(_FILES):
         if not body:
             raise RequestError("The body is empty; the file was expected there.")
-        return [{_media_field(signature).name: body}]
+        return [{media_field(signature).name: body}]
     if kind in _JSON or kind.endswith("+json"):
-        return _json_rows(parse_json(body))
+        return rows_of(parse_json(body))
     raise MediaTypeError(
         f"Content-Type {kind!r} is not supported.",
         fix="Send application/json, multipart/form-data, image/* or application/dicom.",
     )
-
-
-def _json_rows(document: Any) -> list[Row]:
-    rows = document
-    if isinstance(document, dict):
-        rows = document["rows"] if isinstance(document.get("rows"), list) else [document]
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise RequestError(
-            "Rows are objects that map fields to values.",
-            fix='Send {"rows": [{"field": value, ...}, ...]}.',
-        )
-    return rows
 
 
 def _form_rows(body: bytes, options: str, signature: Signature) -> list[Row]:
@@ -95,7 +83,7 @@ def _form_rows(body: bytes, options: str, signature: Signature) -> list[Row]:
     known = {spec.name for spec in signature.inputs}
     values: dict[str, list[Any]] = {}
     for name, is_file, data in _parts(body, boundary):
-        field = name if name in known or not is_file else _media_field(signature).name
+        field = name if name in known or not is_file else media_field(signature).name
         values.setdefault(field, []).append(data)
     if not values:
         raise RequestError("The form is empty.")
@@ -124,15 +112,3 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, bool, bytes]]:
             raise RequestError("A part of the form has no name.")
         is_file = re.search(rb"[;\s]filename\*?=", head, re.I) is not None
         yield name[1].decode("utf-8", "replace"), is_file, content
-
-
-def _media_field(signature: Signature) -> InputSpec:
-    media = [spec for spec in signature.inputs if spec.kind in MEDIA]
-    if len(media) == 1:
-        return media[0]
-    if not media:
-        raise InputError("The model takes no file.", fix="Send rows as JSON.")
-    raise InputError(
-        "The model takes several files.",
-        fix=f"Send a form with the fields {', '.join(spec.name for spec in media)}.",
-    )

@@ -172,7 +172,7 @@ def test_tables_are_answered_beside_the_folder(tmp_path, versions):
     second = json.loads((outbox / "b.jsonl.json").read_text())
     assert second["predictions"][0] == first["predictions"][0]
     assert "'city' is missing" in json.loads((outbox / "c.csv.json").read_text())["error"]
-    assert "no table" in json.loads((outbox / "e.bin.json").read_text())["error"]
+    assert "takes no file" in json.loads((outbox / "e.bin.json").read_text())["error"]
     assert {p.name for p in inbox.iterdir()} == {"done", "failed", ".hidden", "d.csv.part", "f.csv"}
     assert {p.name for p in (inbox / "done").iterdir()} == {"a.csv", "b.jsonl"}
     assert {p.name for p in (inbox / "failed").iterdir()} == {"c.csv", "e.bin"}

@@ -215,6 +215,34 @@ def test_a_version_under_which_the_agent_dies_is_rolled_back(device, hub, versio
     assert "died" in agent.health().refused[digest(versions["2"])]
 
 
+def test_a_device_goes_on_though_there_is_nothing_to_go_back_to(device, hub, versions):
+    agent = device()
+    publish(hub.folder, versions["2"])
+    agent.update()
+    shutil.rmtree(agent.folder / "versions" / digest(versions["1"]))
+    agent = device()
+    assert agent.version == digest(versions["2"])
+    assert device_status(agent.folder)["trial"] is False
+
+
+def test_calls_that_a_switch_overtakes_are_told(device, hub, versions):
+    agent = device(window={"rows": 1000})
+    old = agent._model
+    publish(hub.folder, versions["2"])
+    agent.update()
+    publish(hub.folder, versions["3"])
+    agent.update()
+    slow = agent._retired[0][1]
+    slow.scores([ROW] * 6, foreign=True)  # a call that began before the switch
+    old.scores([ROW] * 7, foreign=True)
+    agent.close()
+    told = [r["record"] for r in hub.records() if r["record"]["kind"] == "window"]
+    assert {(w["version"], w["rows"]) for w in told} == {
+        (digest(versions["1"]), 7),
+        (digest(versions["2"]), 6),
+    }
+
+
 def test_a_version_damaged_on_the_disk_is_rolled_back(device, hub, versions):
     agent = device()
     publish(hub.folder, versions["2"])
@@ -227,7 +255,7 @@ def test_a_version_damaged_on_the_disk_is_rolled_back(device, hub, versions):
 def test_a_device_without_a_bundle_gets_one(tmp_path, hub, settings, versions):
     publish(hub.folder, versions["1"])
     with Agent(tmp_path / "empty", settings(update={"every": 0.1})) as agent:
-        for _ in range(200):
+        for _ in range(1200):
             if agent.version:
                 break
             agent._stopping.wait(0.05)

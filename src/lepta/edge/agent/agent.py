@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import threading
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from lepta.bundle import Signature
-from lepta.core.errors import BundleError, ConfigError, EdgeError, LeptaError, Where
+from lepta.core.errors import BundleError, ConfigError, EdgeError, LeptaError
 from lepta.core.events import Context
-from lepta.core.files import write_text
 from lepta.edge.agent.config import AgentConfig
 from lepta.edge.agent.link import Backoff, Link, LinkError
-from lepta.edge.agent.locking import lock_folder
 from lepta.edge.agent.loops import Loop
-from lepta.edge.agent.messages import Delivery, Health, check_device
+from lepta.edge.agent.messages import Delivery, Health
 from lepta.edge.agent.model import Model, Trial
+from lepta.edge.agent.place import SPOOL_FOLDER, device_name, lock_folder, sweep
 from lepta.edge.agent.spool import Spool
 from lepta.edge.agent.update import RefusedError, Updater, read_public_key
 from lepta.edge.agent.versions import Versions
@@ -28,8 +27,9 @@ from lepta.edge.agent.window import Record
 from lepta.runtime import Predictions
 from lepta.runtime.predictions import answers
 
-DEVICE_FILE, SPOOL_FOLDER = "device.json", "spool"
 _TICK = 1.0
+_LINGER = 30.0
+"""Seconds for which a model that another took the place of may still answer calls."""
 
 
 class Agent:
@@ -65,14 +65,17 @@ class Agent:
         key = read_public_key(self.config.update)
         self._unlock = lock_folder(self.folder)
         try:
-            self.device = _device(self.folder, self.config.device)
+            sweep(self.folder)
+            self.device = device_name(self.folder, self.config.device)
             self._versions = Versions(self.folder)
             self._spool = Spool(self.folder / SPOOL_FOLDER, self.config.spool)
             if bundle is not None and not self._versions.pointer.current:
-                self._versions.switch(self._versions.install(Path(bundle), key), trial=False)
+                trusted = None if self.config.update.unsigned else key
+                self._versions.switch(self._versions.install(Path(bundle), trusted), trial=False)
             self._held: list[Record] = []
+            self._retired: list[tuple[float, Model]] = []
             self._stopping = threading.Event()
-            self._state = threading.RLock()
+            self._state, self._writing = threading.RLock(), threading.Lock()
             self._batch = self.config.hub.batch
             self._model, self._trial = self._open()
             self._updater = self._make_updater()
@@ -103,7 +106,9 @@ class Agent:
             return
         self._stopping.set()
         for loop in self._loops.values():
-            loop.close()
+            loop.stop()
+        for loop in self._loops.values():
+            loop.join(10.0)
         with contextlib.suppress(LeptaError, OSError):
             self._tell_windows(all_of_them=True)
         if "deliver" in self._loops and self._loops["deliver"].healthy:
@@ -180,7 +185,9 @@ class Agent:
             if error.status == 413:
                 self._batch = max(1, self._batch // 2)
             raise
-        if records and receipt.through == records[-1].seq:
+        if records:
+            if receipt.through != records[-1].seq:
+                raise LinkError("The hub gave a receipt for other records.")
             self._spool.acknowledge(receipt.through)
         return self._spool.pending > 0
 
@@ -195,7 +202,7 @@ class Agent:
         try:
             digest = self._updater.look()
             if digest:
-                self._switch(digest)
+                self._switch(digest, self._updater)
         except RefusedError as error:
             self._event("refused", error.digest, error.what)
         return False
@@ -232,7 +239,7 @@ class Agent:
             self._loops["tick"].wake()
             return Predictions(rescued, trial.before.predictor.task), trial.before.digest
         if trial is not None:
-            trial.rows += len(scores)
+            trial.count(len(scores))
         if model.window.due or (trial is not None and trial.passed):
             self._loops["tick"].wake()
         return Predictions(scores, model.predictor.task), model.digest
@@ -243,8 +250,9 @@ class Agent:
         if not pointer.current:
             return None, None
         try:
-            if self._versions.started() > self.config.update.max_starts:
-                raise BundleError(f"The agent died {pointer.starts} times during its trial.")
+            starts = self._versions.started()
+            if starts > self.config.update.max_starts:
+                raise BundleError(f"The agent died {starts - 1} times during its trial.")
             model = self._load(pointer.current)
         except BundleError as error:
             if not pointer.previous:
@@ -255,13 +263,22 @@ class Agent:
         self._versions.clean()
         if not pointer.trial:
             return model, None
-        return model, Trial(self._load(pointer.previous), self.config.update)
+        try:
+            return model, Trial(self._load(pointer.previous), self.config.update)
+        except BundleError as error:
+            self._versions.confirm()
+            why = f"There is nothing to go back to: {error.what}"
+            self._event("trusted", pointer.current, why)
+            return model, None
 
     def _load(self, digest: str) -> Model:
         return Model(self._versions.load(digest), self.config.window, self.config.threads)
 
-    def _switch(self, digest: str) -> None:
-        model = self._load(digest)
+    def _switch(self, digest: str, updater: Updater) -> None:
+        try:
+            model = self._load(digest)
+        except BundleError as error:
+            raise updater.refuse(digest, self._versions.seal(digest), error) from error
         with self._state:
             old, trial = self._model, self._trial
             self._versions.switch(digest, trial=True)
@@ -269,17 +286,10 @@ class Agent:
             on_trial = self._versions.pointer.trial and before is not None
             self._model = model
             self._trial = Trial(before, self.config.update) if on_trial and before else None
-        if self._updater is not None:
-            self._updater.downloads.clear()
         self._versions.clean()
-        self._end(old)
-        self._event("switched", digest, f"{self._received()} bytes were fetched")
-
-    def _received(self) -> int:
-        if self._updater is None:
-            return 0
-        received, self._updater.downloads.received = self._updater.downloads.received, 0
-        return received
+        self._retire(old if old is not before else None)
+        received = updater.downloads.clear()
+        self._event("switched", digest, f"{received} bytes were fetched")
 
     def _judge(self) -> None:
         with self._state:
@@ -295,7 +305,7 @@ class Agent:
                 event = ("rolled back", self._versions.roll_back(reason), reason)
                 old, self._model = model, trial.before
             self._trial = None
-        self._end(old)
+        self._retire(old)
         self._event(*event)
 
     def _event(self, what: str, digest: str, why: str) -> None:
@@ -309,22 +319,34 @@ class Agent:
         if record is not None:
             self._keep(record)
 
+    def _retire(self, model: Model | None) -> None:
+        """Tell of a model, and again once the calls that it still answers are over."""
+        if model is not None:
+            with self._state:
+                self._retired.append((time.monotonic() + _LINGER, model))
+            self._end(model)
+
     def _tell_windows(self, *, all_of_them: bool = False) -> None:
-        with self._state:
-            held = [self._model, self._trial.before if self._trial else None]
         self._write_held()
-        for model in held:
+        now = time.monotonic()
+        with self._state:
+            models = [self._model, self._trial.before if self._trial else None]
+            gone = [model for until, model in self._retired if all_of_them or until < now]
+            self._retired = [pair for pair in self._retired if pair[1] not in gone]
+        for model in models:
             if model is not None and (all_of_them or model.window.due):
                 self._end(model)
+        for model in gone:
+            self._end(model)
 
     def _keep(self, record: Record) -> None:
         """Spool a record; where the disk is full, keep it in memory for the next time."""
-        with self._state:
+        with self._writing:
             self._held.append(record)
         self._write_held()
 
     def _write_held(self) -> None:
-        with self._state:
+        with self._writing:
             while self._held:
                 self._spool.append(_payload(self._held[0]))
                 self._held.pop(0)
@@ -371,32 +393,3 @@ def _check(config: AgentConfig) -> None:
             fix="Give --update.public-key FILE; or --no-update.enabled to take none, or "
             "--update.unsigned for trials.",
         )
-
-
-def _device(folder: Path, wanted: str) -> str:
-    """Return the name of the device, kept in its folder.
-
-    Raises:
-        ConfigError: the folder belongs to a device of another name.
-        EdgeError: the file is damaged.
-    """
-    path = folder / DEVICE_FILE
-    if not path.exists():
-        name = check_device(wanted or f"device-{secrets.token_hex(6)}")
-        write_text(path, json.dumps({"device": name}))
-        return name
-    try:
-        name = check_device(json.loads(path.read_bytes())["device"])
-    except (ValueError, KeyError, TypeError, ConfigError) as error:
-        raise EdgeError(
-            "The name of the device cannot be read.",
-            where=Where(file=str(path)),
-            fix="Delete the file to name the device anew.",
-        ) from error
-    if wanted not in ("", name):
-        raise ConfigError(
-            f"This folder belongs to the device {name!r}, not {wanted!r}.",
-            where=Where(file=str(path)),
-            fix="Give another folder, or leave --device out.",
-        )
-    return name

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lepta.core.errors import EdgeError, Where
-from lepta.core.files import sha256_file
+from lepta.core.files import sha256
 from lepta.edge.agent.link import Link, LinkError
 
 
@@ -22,8 +22,7 @@ class Downloads:
 
     def __init__(self, folder: Path, link: Link, stopped: Callable[[], bool]) -> None:
         self._folder, self._link, self._stopped = folder, link, stopped
-        self.received = 0
-        """Bytes that came over the line."""
+        self._received = 0
 
     def fetch(self, digest: str, size: int) -> bytes:
         """Return the content of a digest, fetched as far as it is not here.
@@ -37,14 +36,15 @@ class Downloads:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not whole.exists():
                 self._receive(digest, size, part)
-                if sha256_file(part) != digest:
-                    part.unlink()
-                    raise LinkError(
-                        f"The hub gave other bytes than those of {digest[:12]}.",
-                        fix="Publish the bundle again.",
-                    )
                 part.rename(whole)
-            return whole.read_bytes()
+            content = whole.read_bytes()
+            if sha256(content) != digest:
+                whole.unlink()
+                raise LinkError(
+                    f"The hub gave other bytes than those of {digest[:12]}.",
+                    fix="Publish the bundle again.",
+                )
+            return content
         except OSError as error:
             raise EdgeError(
                 f"A download cannot be kept: {error.strerror or error}.",
@@ -52,9 +52,11 @@ class Downloads:
                 fix="Check that the disk has room.",
             ) from error
 
-    def clear(self) -> None:
-        """Forget all pieces."""
+    def clear(self) -> int:
+        """Forget all pieces; return how many bytes came over the line for them."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        received, self._received = self._received, 0
+        return received
 
     def _receive(self, digest: str, size: int, part: Path) -> None:
         with part.open("ab") as stream:
@@ -73,7 +75,7 @@ class Downloads:
                     raise LinkError(f"The hub gives more than the {size:,} bytes announced.")
                 stream.write(piece)
                 stream.flush()
-                self.received += len(piece)
+                self._received += len(piece)
                 if self._stopped():
                     raise LinkError("The agent is stopping.")
             if stream.tell() < size:

@@ -109,7 +109,7 @@ class Hub:
         raise AskedError(404, "There is nothing at this address.")
 
     def _admit(self, request: Request) -> None:
-        said = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        said = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(said.encode(), self._key.encode()):
             raise AskedError(401, "The API key is wrong or missing.")
 
@@ -127,7 +127,7 @@ class Hub:
         if not path.is_file():
             raise AskedError(404, "The hub does not have this content.")
         size, headers = path.stat().st_size, {"Accept-Ranges": "bytes"}
-        found = re.fullmatch(r"bytes=(\d{1,15})-", request.headers.get("Range", ""))
+        found = re.fullmatch(r"bytes=(\d{1,15})-", request.headers.get("range", ""))
         begin = int(found[1]) if found else 0
         if begin >= size and begin:
             raise AskedError(416, f"The content has {size} bytes.")

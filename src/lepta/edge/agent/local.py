@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lepta.core.errors import EdgeError, InputError
-from lepta.core.schema import MEDIA
 from lepta.edge.agent.agent import Agent
 from lepta.edge.agent.web import Answer, AskedError, Request, Service, as_json
+from lepta.runtime.received import media_field, rows_of
 
 _FILES = ("image/", "audio/", "application/dicom", "application/octet-stream")
 
@@ -61,36 +60,10 @@ class Endpoint:
         return as_json(self._agent.answer(rows))
 
     def _rows(self, request: Request) -> list[dict[str, Any]]:
-        kind = {k.lower(): v for k, v in request.headers.items()}.get("content-type", "")
-        if kind.startswith(_FILES):
-            return [{self._media(): request.body}]
+        signature = self._agent.signature
+        if signature and request.headers.get("content-type", "").startswith(_FILES):
+            return [{media_field(signature).name: request.body}]
         try:
             return rows_of(json.loads(request.body))
         except (ValueError, RecursionError) as error:
             raise AskedError(400, f"The body is not JSON: {error}.") from error
-
-    def _media(self) -> str:
-        signature = self._agent.signature
-        names = [s.name for s in signature.inputs if s.kind in MEDIA] if signature else []
-        if len(names) != 1:
-            raise InputError(
-                f"The model takes {len(names)} files in a row, not one.", fix="Send rows as JSON."
-            )
-        return names[0]
-
-
-def rows_of(document: Any) -> list[dict[str, Any]]:
-    """Return the rows of a JSON document.
-
-    Raises:
-        EdgeError: it holds none.
-    """
-    rows = document
-    if isinstance(document, dict):
-        rows = document["rows"] if isinstance(document.get("rows"), list) else [document]
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise EdgeError(
-            "Rows are objects that map fields to values.",
-            fix='Send {"rows": [{"field": value, ...}, ...]}.',
-        )
-    return rows

@@ -50,10 +50,13 @@ class Loop:
         """Call the function now, unless it waits after a failure."""
         self._wake.set()
 
-    def close(self, seconds: float = 10.0) -> None:
-        """Stop; a call that runs may go on for some seconds."""
+    def stop(self) -> None:
+        """Call the function no more."""
         self._stop.set()
         self._wake.set()
+
+    def join(self, seconds: float) -> None:
+        """Let a call that still runs go on for some seconds."""
         if self._thread.is_alive():
             self._thread.join(seconds)
 
@@ -63,6 +66,8 @@ class Loop:
             try:
                 again = self._work()
                 self._backoff.worked()
+                if self._said:
+                    self._context.say("It works again.")
                 self._said = ""
             except LeptaError as error:
                 self._tell(error)

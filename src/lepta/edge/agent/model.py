@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,13 +14,14 @@ from numpy.typing import NDArray
 from lepta.bundle import Bundle
 from lepta.core.errors import LeptaError
 from lepta.edge.agent.config import UpdateConfig, WindowConfig
-from lepta.edge.agent.window import Window
+from lepta.edge.agent.window import Columns, Window
 from lepta.runtime import Predictor
 from lepta.runtime.predictions import gather
 from lepta.runtime.received import bind_rows
 from lepta.runtime.rows import to_columns
 
 Array = NDArray[Any]
+_log = logging.getLogger("lepta.edge")
 
 
 class Model:
@@ -64,8 +67,16 @@ class Model:
         scores = gather(pieces, count, self.predictor.task.output())
         seconds = time.perf_counter() - begin
         if count:
-            self.window.add(seen, scores, seconds)
+            self._tell(seen, scores, seconds)
         return scores
+
+    def _tell(self, seen: list[Columns], scores: Array, seconds: float) -> None:
+        """Add to the window; what goes wrong there must not keep the device from predicting."""
+        try:
+            self.window.add(seen, scores, seconds)
+        except Exception:
+            _log.exception("A prediction could not be added to the profiles")
+            self.window.failed("profile")
 
 
 @dataclass
@@ -85,6 +96,7 @@ class Trial:
     begun: float = field(default_factory=time.monotonic)
     rows: int = 0
     failures: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def failed(self) -> bool:
@@ -99,6 +111,12 @@ class Trial:
             enough or time.monotonic() - self.begun >= self.config.trial_time
         )
 
+    def count(self, rows: int, failures: int = 0) -> None:
+        """Add rows, and how many of them failed that did not before."""
+        with self._lock:
+            self.rows += rows
+            self.failures += failures
+
     def rescue(self, rows: Any, *, foreign: bool) -> Array | None:
         """Return the scores of the version before for rows that the new one failed.
 
@@ -108,6 +126,5 @@ class Trial:
             scores = self.before.scores(rows, foreign=foreign)
         except LeptaError:
             return None
-        self.rows += len(scores)
-        self.failures += len(scores)
+        self.count(len(scores), len(scores))
         return scores

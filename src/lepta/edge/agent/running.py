@@ -29,7 +29,8 @@ def run_agent(folder: Path, config: AgentConfig, context: Context, bundle: Path 
         if config.watch.inbox is not None:
             watcher, backoff = Watcher(agent), Backoff(config.watch.every, 60.0)
             loop = Loop("watch", config.watch.every, watcher.look, backoff, context)
-            stack.callback(loop.close)
+            stack.callback(loop.join, 10.0)
+            stack.callback(loop.stop)
             loop.start()
             context.say(f"Watching {config.watch.inbox}")
         if config.listen:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lepta.core.errors import EdgeError, Where
-from lepta.edge.agent.agent import DEVICE_FILE, SPOOL_FOLDER
 from lepta.edge.agent.config import LinkConfig
 from lepta.edge.agent.hub import RECORDS_FILE
 from lepta.edge.agent.ledger import Ledger
 from lepta.edge.agent.link import Link
+from lepta.edge.agent.place import DEVICE_FILE, SPOOL_FOLDER
 from lepta.edge.agent.publishing import releases
 from lepta.edge.agent.spool import read_records, read_state
 from lepta.edge.agent.versions import Versions

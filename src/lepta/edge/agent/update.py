@@ -76,13 +76,15 @@ class Updater:
         try:
             self._prepare(published)
         except BundleError as error:
-            self._versions.refuse(digest, published.seal, error.what)
-            self._versions.clean()
-            self.downloads.clear()
-            raise RefusedError(digest, f"The bundle {digest[:12]} is refused: {error.what}") from (
-                error
-            )
+            raise self.refuse(digest, published.seal, error) from error
         return digest
+
+    def refuse(self, digest: str, seal: str, error: BundleError) -> RefusedError:
+        """Remember not to take a bundle, forget its pieces, and return the error that says so."""
+        self._versions.refuse(digest, seal, error.what)
+        self._versions.clean()
+        self.downloads.clear()
+        return RefusedError(digest, f"The bundle {digest[:12]} is refused: {error.what}")
 
     def _prepare(self, published: Published) -> None:
         raw, seal = self._manifest(published)
@@ -107,7 +109,7 @@ class Updater:
         if seal is None and not self._config.unsigned:
             raise BundleError("It is not signed.")
         raw = self.downloads.fetch(published.digest, published.size)
-        if self._key is not None and not (seal is None and self._config.unsigned):
+        if self._key is not None and seal is not None:
             verify(raw, seal, self._key)
         return raw, seal
 

@@ -157,7 +157,7 @@ class Versions:
         failed = self._pointer
         if not failed.previous:
             raise EdgeError("There is no version to go back to.")
-        self.refuse(failed.current, self._seal(failed.current), reason)
+        self.refuse(failed.current, self.seal(failed.current), reason)
         self._point(Pointer(current=failed.previous))
         self.clean()
         return failed.current
@@ -183,7 +183,8 @@ class Versions:
             if path.name not in wanted:
                 shutil.rmtree(path, ignore_errors=True)
 
-    def _seal(self, digest: str) -> str:
+    def seal(self, digest: str) -> str:
+        """Return the signature of a version in hexadecimal, empty where there is none."""
         try:
             return (self.path(digest) / SEAL).read_bytes().hex()
         except OSError:

@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lepta.core.errors import ConfigError, DataError, EdgeError, LeptaError, Where
+from lepta.core.errors import ConfigError, DataError, EdgeError, InputError, LeptaError, Where
 from lepta.core.files import atomic_write
-from lepta.core.schema import MEDIA
 from lepta.edge.agent.agent import Agent
 from lepta.edge.agent.config import WatchConfig
-from lepta.edge.agent.local import rows_of
 from lepta.edge.agent.web import as_json, told
+from lepta.runtime.received import media_field, rows_of
 
 TABLES = (".csv", ".json", ".jsonl")
 _UNFINISHED = (".tmp", ".part", ".crdownload")
@@ -105,16 +104,12 @@ class Watcher:
             path.replace(place / path.name)
 
     def _answers(self, path: Path) -> dict[str, Any]:
-        signature = self._agent.signature
-        media = [spec.name for spec in signature.inputs if spec.kind in MEDIA] if signature else []
         if path.suffix.lower() in TABLES:
             return self._agent.answer(read_table(path))
-        if len(media) == 1:
-            return self._agent.answer([{media[0]: path.read_bytes()}])
-        raise DataError(
-            f"The file {path.name!r} is no table, and the model takes no single file.",
-            fix=f"Lay tables there: {', '.join(TABLES)}.",
-        )
+        signature = self._agent.signature
+        if signature is None:
+            raise EdgeError("This device has no bundle yet.")
+        return self._agent.answer([{media_field(signature).name: path.read_bytes()}])
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
@@ -130,7 +125,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         if path.suffix.lower() == ".jsonl":
             return rows_of([json.loads(line) for line in text.splitlines() if line.strip()])
         rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    except (UnicodeDecodeError, ValueError, csv.Error, EdgeError) as error:
+    except (UnicodeDecodeError, ValueError, csv.Error, InputError) as error:
         raise DataError(
             f"The table cannot be read: {getattr(error, 'what', error)}",
             where=Where(file=path.name),

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from lepta.core.errors import EdgeError, LeptaError
 from lepta.edge.agent.config import ListenConfig
@@ -43,7 +43,7 @@ class AskedError(EdgeError):
 
 @dataclass(frozen=True)
 class Request:
-    """A request, its body received."""
+    """A request, its body received; names of headers are in small letters."""
 
     method: str
     path: str
@@ -130,8 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
         if origin and urlsplit(origin).netloc != self.headers.get("Host"):
             self.close_connection = True
             raise AskedError(403, "Pages of other sites may not ask here.")
+        headers = {name.lower(): value for name, value in self.headers.items()}
         return Request(
-            self.command, parts.path, _query(parts), dict(self.headers.items()), self._body()
+            self.command, parts.path, dict(parse_qsl(parts.query)), headers, self._body()
         )
 
     def _body(self) -> bytes:
@@ -164,10 +165,6 @@ class _Handler(BaseHTTPRequestHandler):
             while size > 0 and (piece := stream.read(min(size, _PIECE))):
                 self.wfile.write(piece)
                 size -= len(piece)
-
-
-def _query(parts: SplitResult) -> dict[str, str]:
-    return dict(parse_qsl(parts.query))
 
 
 def told(error: LeptaError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,8 @@ Columns = dict[str, Array]
 Record = dict[str, Any]
 _SECONDS = np.geomspace(1e-4, 100, 19)
 _SHARES = np.linspace(0, 1, 21)
+_LARGE = 4096
+"""Numbers in the scores of one row from which on only their mean is told: maps, as of masks."""
 
 
 class Window:
@@ -33,20 +35,17 @@ class Window:
     Args:
         bundle: whose ``profile.json`` gives the bins; without one, bins are coarse and universal.
         config: when a window ends.
-        clock: seconds since 1970.
     """
 
-    def __init__(
-        self, bundle: Bundle, config: WindowConfig, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._bundle, self._config, self._clock = bundle, config, clock
+    def __init__(self, bundle: Bundle, config: WindowConfig) -> None:
+        self._bundle, self._config = bundle, config
         self._profile = _profile(bundle)
         self._specs = {spec.name: spec for spec in bundle.signature.inputs}
         self._lock = threading.Lock()
         self._begin()
 
     def _begin(self) -> None:
-        self._from = self._clock()
+        self._from, self._begun = time.time(), time.monotonic()
         self._rows = 0
         self._errors: dict[str, int] = {}
         self._latency = Numbers(_SECONDS)
@@ -58,7 +57,7 @@ class Window:
     @property
     def due(self) -> bool:
         """Whether it is time to end the window."""
-        late = self._clock() - self._from >= self._config.seconds
+        late = time.monotonic() - self._begun >= self._config.seconds
         with self._lock:
             return self._rows >= self._config.rows or (late and self._seen)
 
@@ -98,7 +97,7 @@ class Window:
         """Return the record of the window and begin the next; None where nothing was seen."""
         with self._lock:
             if not self._seen:
-                self._from = self._clock()
+                self._begin()
                 return None
             record = self._record()
             self._begin()
@@ -111,7 +110,7 @@ class Window:
             "kind": "window",
             "version": self._bundle.digest,
             "from": _iso(self._from),
-            "to": _iso(self._clock()),
+            "to": _iso(time.time()),
             "rows": self._rows,
             "errors": self._errors,
             "least": least,
@@ -127,22 +126,32 @@ def _column(spec: InputSpec, place: int, array: Array) -> Array:
     return array if array.ndim == 1 else array[:, place]
 
 
-def describe_answers(task: Task, scores: Array) -> dict[str, Any]:
-    """Return what is told of scores, one value a row: answers, probabilities, or sizes."""
-    if scores.dtype == object or scores.ndim != 2:
-        return {"mean score": np.array([np.mean(row) for row in scores], np.float64)}
-    return {
-        name: [len(value) for value in values] if _holds_lists(values) else values
-        for name, values in task.columns(scores).items()
-    }
+def describe_answers(task: Task, scores: Array) -> dict[str, Array]:
+    """Return what is told of scores, one value a row: answers, probabilities, sizes, means."""
+    if scores.dtype == object or scores[0].size > _LARGE:
+        return {"mean score": _reduced(scores)}
+    return {name: _reduced(values) for name, values in task.columns(scores).items()}
 
 
-def _holds_lists(values: Array) -> bool:
-    return values.dtype == object and any(isinstance(v, list | dict) for v in values[:1])
+def _reduced(values: Array) -> Array:
+    """Return one number or text a row: of lists the length, of arrays the mean."""
+    if values.dtype != object and values.ndim == 1:
+        return values
+    return np.array([_one(value) for value in values], _kind(values))
 
 
-def _answer_summary(task: Task, name: str, values: Any, target: Mapping[str, Any]) -> Summary:
-    if isinstance(values, np.ndarray) and values.dtype == object:
+def _kind(values: Array) -> type:
+    return object if values.dtype.kind in "OU" and isinstance(values[0], str) else np.float64
+
+
+def _one(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return len(value)
+    return np.mean(value) if isinstance(value, np.ndarray) else value
+
+
+def _answer_summary(task: Task, name: str, values: Array, target: Mapping[str, Any]) -> Summary:
+    if values.dtype.kind in "OU":
         return Labels(getattr(task, "classes", ()))
     if name == "prediction" and _edges(target):
         return Numbers(_edges(target))
