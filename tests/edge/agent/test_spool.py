@@ -69,7 +69,7 @@ def test_a_full_disk_appends_nothing_and_uses_no_number(tmp_path, monkeypatch):
     assert [record.payload for record in Spool(tmp_path, SMALL).peek(9)] == [b"one", b"two"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=20), st.data())
 def test_a_torn_tail_loses_only_what_append_had_not_promised(tmp_path_factory, payloads, data):
     folder = tmp_path_factory.mktemp("spool")
@@ -87,7 +87,7 @@ def test_a_torn_tail_loses_only_what_append_had_not_promised(tmp_path_factory, p
     assert numbers(Spool(folder, SMALL)) == list(range(1, len(payloads) + 1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_bytes_that_flip_cost_their_records_which_are_counted_once(tmp_path_factory, seed, flips):
     folder, chance = tmp_path_factory.mktemp("spool"), random.Random(seed)
