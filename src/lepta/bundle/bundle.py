@@ -125,6 +125,11 @@ class Bundle:
         try:
             return self._contents.members[name]
         except KeyError:
+            if name in self.manifest.members:
+                raise BundleError(
+                    f"The content of {name!r} was let go to save memory.",
+                    fix="Load the bundle again: lepta.Bundle.load(path).",
+                ) from None
             raise BundleError(
                 f"The bundle {self.manifest.name!r} has no {name!r}.{suggest(name, self.names)}",
                 fix=f"It has: {', '.join(self.names) or 'nothing'}.",
@@ -154,6 +159,15 @@ class Bundle:
         """Return the bundle without its workshop: all that predicts, nothing to train on with."""
         kept = {n: data for n, data in self._contents.members.items() if not n.startswith(WORKSHOP)}
         return Bundle(self.manifest, kept)
+
+    def let_go(self, name: str) -> Bundle:
+        """Return the bundle without the content of a member, to save memory.
+
+        Manifest and digest stay; reading the member raises :class:`BundleError`.
+        """
+        held = self._contents
+        kept = {n: data for n, data in held.members.items() if n != name}
+        return Bundle._of(Contents(held.manifest, held.raw, held.seal, kept))
 
     def sign(self, private_key: bytes | str, password: bytes | None = None) -> Bundle:
         """Return the bundle with an Ed25519 signature over its manifest, and so over all members.

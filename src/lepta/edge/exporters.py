@@ -30,6 +30,7 @@ EXPORTERS = Registry(
         "coreml": "lepta.edge.elsewhere:write_coreml",
         "executorch": "lepta.edge.elsewhere:write_executorch",
         "folder": "lepta.edge.exporters:write_folder",
+        "litert": "lepta.edge.litert.exporter:write_litert",
         "onnx": "lepta.edge.exporters:write_onnx",
         "openvino": "lepta.edge.openvino:write_openvino",
         "ort": "lepta.edge.ort:write_ort",
@@ -53,8 +54,9 @@ def export(
         path: where to write; the usual suffix is added where the name has none.
         to: "onnx" (the graph alone: decoded values in, final predictions out), "bundle" (one
             file), "folder" (the same, unpacked), "ort" (ONNX Runtime's own format, optimised),
-            "openvino" (IR), "c" (C99 that depends on nothing), "browser" (a folder with a page), or
-            the name of a plug-in. Empty: what suits ``device``, else "onnx".
+            "openvino" (IR), "litert" (TensorFlow Lite), "c" (C99 that depends on nothing),
+            "browser" (a folder with a page), or the name of a plug-in. Empty: what suits
+            ``device``, else "onnx".
         strip: leave out what only training needs (the workshop).
         device: "raspberry-pi", "jetson", "phone", "browser" or "cortex-m"
             (``lepta.edge.devices.DEVICES`` says what is chosen for each, and why).

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ from lepta.runtime.pack import missing_column, pack, to_array
 from lepta.runtime.plain import RowPacker
 from lepta.runtime.predictions import Predictions, gather
 from lepta.runtime.rows import Columns, to_columns
-from lepta.runtime.session import open_session
+from lepta.runtime.session import open_session, trim
 from lepta.tasks import Task
 
 Array = NDArray[Any]
 CHUNK = 64
 """Rows decoded and run at a time where there are media, texts or series; 4,096 elsewhere."""
+Spread = Callable[..., Iterator[Any]]
+"""``map``, or the same on several threads."""
+GRAPH = "model.onnx"
 _SHOWN = 100
 TOLERANCE = 1e-3
 """Largest difference in a score that the self-test accepts between machines."""
@@ -40,6 +43,9 @@ def predict(bundle: Bundle | Path | str, rows: Any, *, threads: int = 1) -> Pred
 
 class Predictor:
     """A bundle that is loaded, self-tested and ready to predict. Safe to call from many threads.
+
+    Of a bundle that it loads itself, it lets the graph go once that is open: it would take its
+    size in memory twice.
 
     Args:
         bundle: a bundle or the path of one.
@@ -59,11 +65,13 @@ class Predictor:
         providers: Sequence[str] | None = None,
         self_test: bool = True,
     ) -> None:
+        mine = not isinstance(bundle, Bundle)
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
         self.threads = threads
-        self.session = open_session(
-            self.bundle.read("model.onnx"), threads=threads, providers=providers
-        )
+        self.session = open_session(self.bundle.read(GRAPH), threads=threads, providers=providers)
+        if mine:
+            self.bundle = self.bundle.let_go(GRAPH)
+            trim()
         self._check_graph()
         self._readers = {
             spec.name: FieldReader(spec, self.bundle.read)
@@ -74,6 +82,8 @@ class Predictor:
         self._output = self.task.output()
         if self_test:
             self.self_test()
+        if mine:
+            trim()
 
     @property
     def manifest(self) -> Manifest:
@@ -156,13 +166,18 @@ class Predictor:
     ) -> Iterator[tuple[NDArray[np.int64], dict[str, Array]]]:
         """Yield (row numbers, tensors): rows in pieces, arrays of one shape together."""
         size = CHUNK if self._readers else 4096
-        with ThreadPoolExecutor(max(1, self.threads)) as pool:
+        with ExitStack() as stack:
+            spread: Spread = map
+            if self.threads > 1:
+                from concurrent.futures import ThreadPoolExecutor
+
+                spread = stack.enter_context(ThreadPoolExecutor(self.threads)).map
             for begin in range(0, count, size):
                 rows = range(begin, min(begin + size, count))
-                yield from self._chunk(columns, rows, pool)
+                yield from self._chunk(columns, rows, spread)
 
     def _chunk(
-        self, columns: Columns, rows: range, pool: ThreadPoolExecutor
+        self, columns: Columns, rows: range, spread: Spread
     ) -> Iterator[tuple[NDArray[np.int64], dict[str, Array]]]:
         plain = {
             spec.name: to_array(spec, columns[spec.name][rows.start : rows.stop], rows.start)
@@ -172,7 +187,7 @@ class Predictor:
             if spec.name not in self._readers
         }
         arrays = {
-            name: list(pool.map(reader, self._values(columns, name, rows), rows))
+            name: list(spread(reader, self._values(columns, name, rows), rows))
             for name, reader in self._readers.items()
         }
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)

@@ -35,9 +35,20 @@ def open_session(model: bytes, *, threads: int = 1, providers: Sequence[str] | N
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return ort.InferenceSession(model, options, providers=wanted)
+        session = ort.InferenceSession(model, options, providers=wanted)
     except Exception as error:
         raise BundleError(
             f"ONNX Runtime cannot load the graph: {error}",
             fix="Make the bundle again, or upgrade onnxruntime.",
         ) from error
+    session._model_bytes = b""  # kept only to begin anew after another provider fails
+    return session
+
+
+def trim() -> None:
+    """Give freed memory back to the system, where the C library can."""
+    import ctypes
+    import sys
+
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)

@@ -9,8 +9,8 @@ import numpy as np
 
 from lepta.bundle import Bundle
 from lepta.bundle.manifest import InputSpec, TensorSpec
-from lepta.edge.c.program import Array, Shape
 from lepta.edge.c.text import ctype, identifier, literal
+from lepta.edge.program import Array, Shape
 from lepta.runtime.predictor import TOLERANCE
 
 _SHOWN = 12

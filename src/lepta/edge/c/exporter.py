@@ -13,10 +13,10 @@ from lepta.core.files import write_text
 from lepta.core.schema import Kind
 from lepta.edge.c.document import Costs, header, kind_of, members, self_test
 from lepta.edge.c.plan import place
-from lepta.edge.c.program import Array, Shape, read_program
 from lepta.edge.c.text import SIZES, identifier
 from lepta.edge.c.writer import Writer
 from lepta.edge.places import file_at
+from lepta.edge.program import Array, Shape, read_program
 from lepta.runtime.predictor import examples_of
 
 LARGEST = 64 << 20

@@ -11,8 +11,8 @@ import numpy as np
 from lepta.core.errors import ExportError
 from lepta.edge.c.kernels import KERNELS
 from lepta.edge.c.plan import Buffer
-from lepta.edge.c.program import Array, Node, Program, Shape, Value
 from lepta.edge.c.text import SIZES, array, ctype, identifier, literal
+from lepta.edge.program import Array, Node, Program, Shape, Value
 
 Strides = tuple[int, ...]
 _INT = "int32_t"
@@ -99,11 +99,6 @@ class Writer:
         self._places: dict[str, str | Buffer] = dict(inputs)
         self._depth = 1
         self._count = 0
-        self._readers: dict[str, list[int]] = {}
-        for step, node in enumerate(program.nodes):
-            for name in node.inputs:
-                self._readers.setdefault(name, []).append(step)
-        self._readers.setdefault(program.output, []).append(len(program.nodes))
 
     def value(self, name: str) -> Value:
         """Return what is known of a value."""
@@ -183,13 +178,7 @@ class Writer:
 
     def last(self, name: str) -> int:
         """Return the last step at which a value is read."""
-        return max(self._readers.get(name, [self.step]))
-
-    def reader(self, name: str) -> Node | None:
-        """Return the one node that reads a value; None if there are several, or none."""
-        readers = set(self._readers.get(name, []))
-        step = readers.pop() if len(readers) == 1 else len(self.program.nodes)
-        return self.program.nodes[step] if step < len(self.program.nodes) else None
+        return max(self.step, self.program.last(name))
 
     def scratch(self, kind: str, size: int) -> str:
         """Return a buffer that is in use during this step only."""
@@ -326,7 +315,7 @@ class Writer:
         sink = Sink(node.outputs[0])
         if self.kind(sink.name) != "float":
             return sink
-        while (reader := self.reader(sink.name)) is not None and reader.inputs[0] == sink.name:
+        while (reader := self.program.reader(sink.name)) is not None:
             joined = self._joined(sink, reader)
             if joined is None:
                 break

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lepta.edge.c.program import Node
 from lepta.edge.c.writer import Writer
+from lepta.edge.program import Node
 
 Lowering = Callable[[Writer, Node], None]
 

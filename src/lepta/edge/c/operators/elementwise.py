@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lepta.edge.c.operators.base import lowers
-from lepta.edge.c.program import Node
 from lepta.edge.c.text import ctype, literal
 from lepta.edge.c.writer import Writer, broadcast_strides, strides_of
+from lepta.edge.program import Node
 
 _INFIX = {
     "Add": "+",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lepta.edge.c.operators.base import lowers
-from lepta.edge.c.program import Array, Node, Value, resampled
 from lepta.edge.c.writer import Writer
+from lepta.edge.program import Array, Node, Value, resampled
 
 
 @lowers("Resize", "Upsample")

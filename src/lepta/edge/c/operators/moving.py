@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from lepta.edge.c.operators.base import axis_of, lowers
-from lepta.edge.c.program import Node, Shape
 from lepta.edge.c.writer import Strides, Writer, broadcast_strides, strides_of
+from lepta.edge.program import Node, Shape
 
 
 @lowers("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout")

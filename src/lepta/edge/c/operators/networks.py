@@ -10,9 +10,9 @@ import numpy as np
 from lepta.edge.c.operators.base import lowers
 from lepta.edge.c.operators.elementwise import each
 from lepta.edge.c.operators.moving import moved
-from lepta.edge.c.program import Array, Node, Shape, Value
 from lepta.edge.c.text import literal
 from lepta.edge.c.writer import Sink, Writer, broadcast_strides, strides_of
+from lepta.edge.program import Array, Node, Shape, Value
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import numpy as np
 from lepta.edge.c.operators.base import lowers
 from lepta.edge.c.operators.elementwise import each
 from lepta.edge.c.operators.moving import same
-from lepta.edge.c.program import Node, Value
 from lepta.edge.c.text import literal
 from lepta.edge.c.writer import Quantised, Writer
+from lepta.edge.program import Node, Value
 
 
 @lowers("DequantizeLinear")

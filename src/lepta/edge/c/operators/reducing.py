@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lepta.edge.c.operators.base import axis_of, lowers
-from lepta.edge.c.program import Node
 from lepta.edge.c.text import literal
 from lepta.edge.c.writer import Writer, strides_of
+from lepta.edge.program import Node
 
 _STEPS = {
     "ReduceSum": ("0", "{y} += {x}", ""),

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from lepta.edge.c.operators.base import lowers
-from lepta.edge.c.program import Array, Node
 from lepta.edge.c.text import ctype, literal, smallest
 from lepta.edge.c.writer import Writer, strides_of
+from lepta.edge.program import Array, Node
 
 _LEQ, _LT, _MEMBER = 0, 1, 6
 _AVERAGE, _SUM = 0, 1

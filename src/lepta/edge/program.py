@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,25 @@ class Program:
     values: dict[str, Value]
     inputs: dict[str, Shape]
     output: str
+
+    @cached_property
+    def _readers(self) -> dict[str, list[int]]:
+        readers: dict[str, list[int]] = {self.output: [len(self.nodes)]}
+        for step, node in enumerate(self.nodes):
+            for name in node.inputs:
+                readers.setdefault(name, []).append(step)
+        return readers
+
+    def last(self, name: str) -> int:
+        """Return the last step at which a value is read; -1 if it never is."""
+        return max(self._readers.get(name, [-1]))
+
+    def reader(self, name: str) -> Node | None:
+        """Return the one node that reads a value first of its inputs; None if there is no such."""
+        steps = set(self._readers.get(name, []))
+        step = steps.pop() if len(steps) == 1 else len(self.nodes)
+        node = self.nodes[step] if step < len(self.nodes) else None
+        return node if node is not None and node.inputs[0] == name else None
 
 
 def read_program(model: bytes, tensors: Sequence[TensorSpec], output: str) -> Program:
