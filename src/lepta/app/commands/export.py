@@ -31,8 +31,8 @@ class Options(Config):
     )
     to: str = Option(
         default="",
-        description="Form: onnx (default), bundle, folder, ort, openvino, c, browser, or that of a "
-        "plug-in.",
+        description="Form: onnx (default), bundle, folder, ort, openvino, litert, c, browser, "
+        "or that of a plug-in.",
     )
     device: str = Option(
         default="",
