@@ -4,6 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,6 +62,13 @@ def test_what_is_saved_can_be_loaded_however_well_it_compresses(manifest, tmp_pa
     zeros, mixed = bytes(20_000_000), b"word " * 1000 + bytes(range(256)) * 100
     bundle = Bundle(manifest, {"a.txt": zeros, "b.txt": mixed, "c.txt": b""})
     assert Bundle.load(bundle.save(tmp_path / "a.lepta")) == bundle
+
+
+def test_what_compresses_in_part_is_compressed(manifest, tmp_path):
+    noise = np.random.default_rng(0).bytes(20_000)
+    member = b"a tree " * 3000 + noise
+    bundle = Bundle(manifest, {"report.html": member})
+    assert bundle.save(tmp_path / "b.lepta").stat().st_size < len(member)
 
 
 def test_with_members_adds_and_replaces(bundle):

@@ -19,6 +19,8 @@ _PLAIN_FILE = 0o100644 << 16
 _STORED_KINDS = (".npz", ".png", ".safetensors", ".sig")
 _LOW, _HIGH = 1.1, 100.0
 """Compression ratios worth having; above, a reader would take the member for a zip bomb."""
+_SMALL = 8 << 20
+"""Bytes up to which all of a member is tried; of a larger one first a sample."""
 
 
 def write_bundle(path: Path, files: Mapping[str, bytes]) -> None:
@@ -54,7 +56,7 @@ def _method(name: str, data: bytes) -> int:
     if name.endswith(_STORED_KINDS):
         return zipfile.ZIP_STORED
     middle = data[len(data) // 2 :][: 1 << 20]
-    for sample in (middle, data):
+    for sample in (data,) if len(data) <= _SMALL else (middle, data):
         if not _LOW < len(sample) / len(zlib.compress(sample)) < _HIGH:
             return zipfile.ZIP_STORED
     return zipfile.ZIP_DEFLATED
