@@ -97,6 +97,7 @@ def _finite(value: Any) -> Any:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "lepta", ""
+    wbufsize, disable_nagle_algorithm = 1 << 16, True  # else head and body wait for each other
     server: _Server
 
     def setup(self) -> None:
