@@ -102,6 +102,15 @@ def test_strip_drops_the_workshop_only(bundle):
     assert full.strip() == bundle
 
 
+def test_what_was_let_go_is_still_listed(bundle):
+    light = bundle.let_go("model.onnx")
+    assert light.digest == bundle.digest
+    assert "model.onnx" in light.manifest.members
+    with pytest.raises(BundleError, match=r"'model.onnx' was let go"):
+        light.read("model.onnx")
+    assert bundle.read("model.onnx")
+
+
 def test_a_missing_member_is_named_with_the_nearest(bundle):
     with pytest.raises(BundleError, match=r"'model.onx'. Did you mean 'model.onnx'\?"):
         bundle.read("model.onx")
