@@ -10,8 +10,9 @@ from lepta.compression.finishing import tempered
 from lepta.compression.int8 import Int8, quantise, worst_layers
 from lepta.compression.int8 import Trial as Changes
 from lepta.compression.plain import Fold, Half, Weights8
-from lepta.compression.providers import onnxruntime, race
+from lepta.compression.providers import onnxruntime, openvino, race
 from lepta.compression.ranges import Seen, observe
+from lepta.core.errors import CompressError
 from lepta.core.events import Context
 from lepta.evaluation import apply_temperature
 from lepta.models.graph import Graph
@@ -178,3 +179,23 @@ def test_the_scale_is_that_of_a_channel(turned):
     rows = {"x": rng.normal(size=(5, 32)).astype("f4")}
     before, after = onnxruntime(given)(rows), onnxruntime(model.SerializeToString())(rows)
     assert (np.abs(after - before).max(axis=0) < 0.05 * np.abs(before).max(axis=0)).all()
+
+
+def test_openvino_is_timed_and_judged_as_it_answers(network, batch):
+    pytest.importorskip("openvino")
+    wanted = onnxruntime(network.read("model.onnx"))(batch)
+    runner = openvino(network.read("model.onnx"))
+    assert np.abs(runner(batch) - wanted).max() < 1e-4
+    assert race([runner], batch)[0] > 0
+
+
+def test_what_openvino_cannot_read_is_told():
+    pytest.importorskip("openvino")
+    graph = Graph()
+    words = graph.input("words", "string", (-1, 1))
+    keys = {"keys_strings": ["a"], "values_floats": [1.0], "default_float": 0.0}
+    graph.output(
+        graph.op("LabelEncoder", words, domain="ai.onnx.ml", **keys), "y", "float32", (-1, 1)
+    )
+    with pytest.raises(CompressError, match="OpenVINO cannot run the graph"):
+        openvino(graph.build().SerializeToString())

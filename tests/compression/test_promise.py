@@ -28,7 +28,7 @@ from lepta.data import Dataset
 from lepta.models.graph import Graph
 from lepta.tasks import Multiclass
 
-CASES = 200 if os.environ.get("LEPTA_EVERY") else 16
+CASES = 200 if os.environ.get("LEPTA_EVERY") else 8
 FRESH = 6000
 SIDE = 6
 FIELDS = [f"p{place:02d}" for place in range(SIDE * SIDE)]

@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
-
-from numpy.typing import NDArray
+from dataclasses import dataclass, replace
 
 from lepta.compression.candidate import Candidate, Material
 from lepta.compression.guard import Verdict
@@ -65,7 +62,6 @@ class Tried:
     temperature: float = 1.0
     why: str = ""
     seconds: float = 0.0
-    scores: NDArray[Any] | None = field(default=None, repr=False)
 
     @property
     def kept(self) -> bool:
@@ -204,9 +200,7 @@ class Search:
         runner = judge.runner_of(made)
         scores = judge.answers(runner)
         ratio = self._ratio(runner)
-        found = Tried(
-            made.label, made, ratio * self.given.milliseconds, ratio, made.size, scores=scores
-        )
+        found = Tried(made.label, made, ratio * self.given.milliseconds, ratio, made.size)
         if exact and judge.same(scores):
             return replace(found, same=True, why=_too_slow(ratio))
         temperature = judge.temperature(scores)

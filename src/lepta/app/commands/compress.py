@@ -45,6 +45,7 @@ class Options(CompressOptions, ReadOptions):
 def run(options: Options, context: Context) -> int:
     """Compress, show what was tried, and write."""
     from lepta.compression import compress
+    from lepta.core.files import write_text
     from lepta.evaluation.results import table_of
 
     options.out.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +60,10 @@ def run(options: Options, context: Context) -> int:
         figures = "\n".join(table_of(metrics, 0.95))
         show(f"\nOn the rows of the split {metrics[0].split!r}:\n{figures}\n")
     show(f"model:  {options.out}")
+    if "report.html" in made.names:
+        report = options.out.with_suffix(".report.html")
+        write_text(report, made.read("report.html").decode())
+        show(f"report: {report}")
     return 0
 
 
