@@ -8,11 +8,13 @@ x86.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto
 
 from lepta.compression.body import body_of, layers_of, plain_graph
@@ -70,22 +72,26 @@ class Int8(Compressor):
         layers = layers_of(model)
         names = {node.name for node in layers}
         body = [n for n in body_of(model, layers) if n.name in names or n.op_type in BETWEEN]
-        seen = observe(model, activations(model, body), batches, context.seed)
+        key = (candidate.bundle.digest, material.provider, self.rows, self.narrow, self.calibrator)
         trial = Trial(model, batches, material.provider, self.narrow)
-        chosen, kept = self._calibrated(trial, body, seen), body
-        left = round(self.in_float * len(layers))
+
+        def calibrated() -> tuple[Calibrator, Ranges]:
+            seen = observe(model, activations(model, body), batches, context.seed)
+            kind = self._chosen(trial, body, seen)
+            return kind, {name: found.range(kind) for name, found in seen.items()}
+
+        chosen, ranges = context.once(("ranges", *key), calibrated)
+        left, kept = math.ceil(self.in_float * len(layers)), body
         if left:
-            ranges = {name: found.range(chosen) for name, found in seen.items()}
-            worst = worst_layers(trial, layers, ranges)[:left]
-            kept = [node for node in body if node.name not in worst]
-        ranges = {name: found.range(chosen) for name, found in seen.items()}
+            order = context.once(
+                ("worst layers", *key), lambda: worst_layers(trial, layers, ranges)
+            )
+            kept = [node for node in body if node.name not in order[:left]]
         quantised = quantise(model, kept, ranges, narrow=self.narrow)
         facts = {"calibrator": chosen, "layers": len(layers), "layers in float": left}
         return candidate.then(self, quantised, facts=facts)
 
-    def _calibrated(
-        self, trial: Trial, body: list[NodeProto], seen: Mapping[str, Seen]
-    ) -> Calibrator:
+    def _chosen(self, trial: Trial, body: list[NodeProto], seen: Mapping[str, Seen]) -> Calibrator:
         if self.calibrator != "auto":
             return self.calibrator
         errors = {
@@ -95,10 +101,9 @@ class Int8(Compressor):
         return min(errors, key=lambda kind: errors[kind])
 
     def ladder(self) -> tuple[Compressor, ...]:
-        """Leave more and more of the layers in float."""
-        return tuple(
-            replace(self, in_float=share) for share in (0.1, 0.25, 0.5) if share > self.in_float
-        )
+        """Leave more and more of the layers in float, at first only one in fifty."""
+        shares = (0.02, 0.1, 0.25, 0.5)
+        return tuple(replace(self, in_float=share) for share in shares if share > self.in_float)
 
 
 class Trial:
@@ -110,11 +115,13 @@ class Trial:
         self.model, self.narrow = model, narrow
         self._open = PROVIDERS.get(provider)
         self._batches = batches[: max(1, -(-_TRIED_ROWS // max(1, _rows(batches[:1]))))]
-        runner = self._open(model.SerializeToString())
-        self._wanted = [runner(batch) for batch in self._batches]
+        self._wanted: list[NDArray[np.float32]] = []
 
     def error(self, nodes: Collection[NodeProto], ranges: Ranges) -> float:
         """Return the root mean square of the change of the scores."""
+        if not self._wanted:
+            given = self._open(self.model.SerializeToString())
+            self._wanted = [given(batch) for batch in self._batches]
         quantised = quantise(self.model, nodes, ranges, narrow=self.narrow)
         runner = self._open(quantised.SerializeToString())
         gaps = [

@@ -25,7 +25,7 @@ from lepta.core.events import Context
 
 SLOWER = 1.02
 """How much slower than the model given counts as equally fast: clocks are not exact."""
-ALIKE = 1.03
+ALIKE = 1.05
 """Factor of speed below which the smaller of two models is the better one."""
 _DOUBTFUL = 1.2
 _BEAM = 2
