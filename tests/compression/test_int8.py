@@ -62,7 +62,7 @@ def test_rungs_leave_the_worst_layers_in_float(network, material):
     for step in (Int8(rows=64), *Int8(rows=64).ladder()):
         made = step.apply(Candidate(network), material, context)
         sizes.append(made.size)
-    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[1] <= sizes[2] < min(sizes[3:])
     assert len(sizes) == 5
     assert made.facts["layers in float"] == 5
 
