@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lepta.core.errors import CompressError, missing_extra
 from lepta.core.registry import Registry
+from lepta.runtime.openvino import resize_smoothly
 from lepta.runtime.session import open_session
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -70,7 +71,9 @@ def openvino(model: bytes, threads: int = 1) -> Runner:
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        compiled = core.compile_model(core.read_model(model, b""), "CPU", settings)
+        graph = core.read_model(model, b"")
+        resize_smoothly(graph)
+        compiled = core.compile_model(graph, "CPU", settings)
     except Exception as error:
         raise CompressError(
             f"OpenVINO cannot run the graph: {str(error).strip().splitlines()[-1]}",

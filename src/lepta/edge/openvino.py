@@ -15,6 +15,7 @@ from lepta.core.files import atomic_write
 from lepta.core.schema import Kind
 from lepta.edge.parity import hold
 from lepta.edge.places import file_at
+from lepta.runtime.openvino import resize_smoothly
 
 
 def write_openvino(bundle: Bundle, path: Path) -> Path:
@@ -37,7 +38,7 @@ def write_openvino(bundle: Bundle, path: Path) -> Path:
         made = Path(folder) / "model.xml"
         try:
             model = openvino.convert_model(_given(bundle, Path(folder)))
-            _smooth(model)
+            resize_smoothly(model)
             openvino.save_model(model, made, compress_to_fp16=False)
             compiled = openvino.Core().compile_model(
                 made, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
@@ -64,56 +65,6 @@ def _refuse(bundle: Bundle) -> None:
                 if spec.kind == Kind.CATEGORY
                 else "Export to onnx or ort.",
             )
-
-
-def _smooth(model: Any) -> None:
-    """Resize with the antialiasing that the graph asks for, which the converter leaves out."""
-    from openvino import opset13 as ops
-
-    for node in list(model.get_ops()):
-        if node.get_type_name() != "Interpolate":
-            continue
-        known = node.get_attributes()
-        if not (known["antialias"] and known["mode"].startswith("linear")):
-            continue
-        if known["shape_calculation_mode"] != "sizes":
-            continue
-        values = node.input_value(0)
-        for axis in (2, 3):
-            values = _resized(ops, values, node.input_value(1), axis)
-        node.output(0).replace(values)
-
-
-def _resized(ops: Any, values: Any, sizes: Any, axis: int) -> Any:
-    """Return one axis resized as ONNX Runtime does: by a triangle, wider the more it shrinks.
-
-    What lies outside counts as what lies at the edge. The weights are a matrix of the sizes.
-    """
-
-    def real(node: Any) -> Any:
-        return ops.convert(node, "f32")
-
-    first, half = np.array(0, np.int64), np.float32(0.5)
-    place = np.array(axis, np.int64)
-    before = real(ops.gather(ops.shape_of(values), place, first))
-    after = real(ops.gather(sizes, place, first))
-    scale = ops.divide(before, after)
-    reach = ops.maximum(scale, np.float32(1))
-    more = ops.ceiling(reach)
-    there = np.eye(4, dtype=np.int64)[axis]
-    padding = ops.multiply(ops.convert(more, "i64"), there)
-    step, zero = np.float32(1), np.float32(0)
-    seen = ops.range(ops.negative(more), ops.add(before, more), step, output_type="f32")
-    made = ops.range(zero, after, step, output_type="f32")
-    centre = ops.subtract(ops.multiply(ops.add(made, half), scale), half)
-    apart = ops.subtract(ops.unsqueeze(seen, first), ops.unsqueeze(centre, np.array(1, np.int64)))
-    weight = ops.relu(ops.subtract(step, ops.divide(ops.abs(apart), reach)))
-    whole = ops.reduce_sum(weight, np.array(1, np.int64), keep_dims=True)
-    matrix = ops.divide(weight, whole)
-    padded = ops.pad(values, padding, padding, "edge")
-    if axis == 2:
-        return ops.matmul(matrix, padded, False, False).output(0)
-    return ops.matmul(padded, matrix, False, True).output(0)
 
 
 def _given(bundle: Bundle, folder: Path) -> Path:
