@@ -39,6 +39,15 @@ def small(made, material, context):
     return Half().apply(made, material, context)
 
 
+def reweighted(model, change):
+    """Return the model with ``change`` done to every matrix and kernel of weights."""
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) > 1:
+            held = change(numpy_helper.to_array(tensor)).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(held, tensor.name))
+    return model
+
+
 @dataclass(frozen=True)
 class Noise(Compressor):
     """Disturb all weights."""
@@ -47,13 +56,10 @@ class Noise(Compressor):
     name, stage = "noise", Stage.SHRINK
 
     def apply(self, candidate, material, context):
-        model = candidate.model
         rng = np.random.default_rng(context.seed)
-        for tensor in model.graph.initializer:
-            if len(tensor.dims) > 1:
-                held = numpy_helper.to_array(tensor)
-                moved = held + rng.normal(0, self.share * held.std(), held.shape)
-                tensor.CopyFrom(numpy_helper.from_array(moved.astype(np.float32), tensor.name))
+        model = reweighted(
+            candidate.model, lambda held: held + rng.normal(0, self.share * held.std(), held.shape)
+        )
         return small(candidate.then(self, model), material, context)
 
     def ladder(self):
@@ -68,12 +74,10 @@ class Cut(Compressor):
     name, stage = "cut", Stage.SHRINK
 
     def apply(self, candidate, material, context):
-        model = candidate.model
         rng = np.random.default_rng(context.seed)
-        for tensor in model.graph.initializer:
-            if len(tensor.dims) > 1:
-                held = numpy_helper.to_array(tensor) * (rng.random(tensor.dims) > self.share)
-                tensor.CopyFrom(numpy_helper.from_array(held.astype(np.float32), tensor.name))
+        model = reweighted(
+            candidate.model, lambda held: held * (rng.random(held.shape) > self.share)
+        )
         return small(candidate.then(self, model), material, context)
 
     def ladder(self):

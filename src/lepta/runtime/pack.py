@@ -17,6 +17,17 @@ from lepta.core.values import label_of, number_of, seconds_of
 Array = NDArray[Any]
 
 
+def reader_of(spec: InputSpec) -> Callable[[Any], Any]:
+    """Return what reads one plain value of a field; it raises ValueError where one is no such."""
+    if spec.dtype == "string":
+        return _text
+    return seconds_of if spec.kind == Kind.DATETIME else number_of
+
+
+def _text(value: Any) -> str:
+    return label_of(value) or ""
+
+
 def to_array(spec: InputSpec, values: Sequence[Any] | Array, first_row: int = 0) -> Array:
     """Return plain (not media) values as the array that ``spec`` asks for.
 
@@ -27,9 +38,9 @@ def to_array(spec: InputSpec, values: Sequence[Any] | Array, first_row: int = 0)
     """
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiub" and spec.dtype != "string":
         return values.astype(spec.dtype, copy=False)
+    reader = reader_of(spec)
     if spec.dtype == "string":
-        return np.array([label_of(value) or "" for value in values], dtype=object)
-    reader: Callable[[Any], float] = seconds_of if spec.kind == Kind.DATETIME else number_of
+        return np.array([reader(value) for value in values], dtype=object)
     out = np.empty(len(values), spec.dtype)
     for row, value in enumerate(values):
         try:

@@ -10,22 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepta.bundle.manifest import InputSpec, Signature, TensorSpec
-from lepta.core.schema import ARRAYS, Kind
-from lepta.core.values import label_of, number_of, seconds_of
+from lepta.core.schema import ARRAYS
+from lepta.runtime.pack import reader_of
 
-Reader = Callable[[Any], Any]
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 """Types of values that are read alike by this way and by that of columns."""
-
-
-def _label(value: Any) -> str:
-    return label_of(value) or ""
-
-
-def _reader(spec: InputSpec) -> Reader:
-    if spec.dtype == "string":
-        return _label
-    return seconds_of if spec.kind == Kind.DATETIME else number_of
 
 
 @dataclass(frozen=True)
@@ -33,11 +22,11 @@ class _Tensor:
     name: str
     dtype: Any
     flat: bool
-    fields: tuple[tuple[str, Reader], ...]
+    fields: tuple[tuple[str, Callable[[Any], Any]], ...]
 
     @classmethod
     def of(cls, tensor: TensorSpec, specs: Mapping[str, InputSpec]) -> _Tensor:
-        fields = tuple((name, _reader(specs[name])) for name in tensor.fields)
+        fields = tuple((name, reader_of(specs[name])) for name in tensor.fields)
         dtype = object if tensor.dtype == "string" else np.dtype(tensor.dtype)
         return cls(tensor.name, dtype, len(tensor.shape) == 1, fields)
 
