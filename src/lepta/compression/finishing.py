@@ -18,7 +18,7 @@ from lepta.compression.rows import Rows
 from lepta.compression.search import Tried
 from lepta.core.events import Context
 from lepta.evaluation import evaluate, model_card
-from lepta.evaluation.examples import examples_of
+from lepta.evaluation.examples import example_files
 from lepta.runtime import Predictor
 from lepta.tasks.metrics.probabilities import TINY
 
@@ -49,7 +49,7 @@ def packed(
         bundle = bundle.with_manifest(metrics=evaluation.metrics, notes=tuple(dict.fromkeys(notes)))
         card = model_card(bundle.manifest, evaluation)
         section = front.card_section(tried, chosen, metric, options)
-        examples = examples_of(predictor, rows.test, options.examples)
+        examples = example_files(predictor, rows.test, options.examples)
         bundle = bundle.with_members(
             {
                 "card.md": f"{card}\n{section}".encode(),

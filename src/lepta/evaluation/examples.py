@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lepta.runtime import Predictor
 
 
-def examples_of(predictor: Predictor, test: Dataset, count: int) -> dict[str, bytes]:
+def example_files(predictor: Predictor, test: Dataset, count: int) -> dict[str, bytes]:
     """Return the first rows with their scores, as files: the self-test at load."""
     rows = test.take(np.arange(min(count, len(test))))
     members = {}

@@ -15,7 +15,7 @@ from lepta.core.errors import ExportError
 from lepta.core.events import Context
 from lepta.data import Dataset
 from lepta.evaluation import CheckReport, Evaluation, evaluate, model_card
-from lepta.evaluation.examples import examples_of
+from lepta.evaluation.examples import example_files
 from lepta.models.learner import to_onnx
 from lepta.runtime import Predictor
 from lepta.tuning.candidates import Trial
@@ -60,7 +60,7 @@ def pack_trial(
         bundle = bundle.with_members(
             {
                 "profile.json": _json(data["train"].profile()),
-                **examples_of(predictor, data[shown(data)], options.examples),
+                **example_files(predictor, data[shown(data)], options.examples),
             }
         )
         stage.advance()

@@ -9,7 +9,7 @@ import numpy as np
 from lepta.bundle import Bundle
 from lepta.core.events import Context
 from lepta.data import Dataset
-from lepta.evaluation.examples import examples_of
+from lepta.evaluation.examples import example_files
 from lepta.models.learner import Fitted, to_onnx
 from lepta.runtime import Predictor
 from lepta.tuning.candidates import Trial
@@ -54,7 +54,7 @@ def on_all_rows(
     )
     predictor = Predictor(made, threads=context.threads or 2)
     check_parity(predictor, again, data["valid"], context)
-    return made.with_members(examples_of(predictor, data[shown(data)], options.examples))
+    return made.with_members(example_files(predictor, data[shown(data)], options.examples))
 
 
 def _fitted(trial: Trial, data: Dataset, options: FitOptions, context: Context) -> Fitted:
